@@ -1,0 +1,2 @@
+//! Logs. See the crate's README.
+pub mod op;
