@@ -168,20 +168,16 @@ fn check(table: &Table, metadata: &Metadata) -> Vec<String> {
         let pure = if row.pure { &table.pure.never } else { &none };
         let never: BTreeSet<&str> = pure.union(&row.never).map(String::as_str).collect();
         let paths = forbidden_paths(metadata, package, &never);
-        let reached: BTreeSet<&str> = paths
-            .iter()
-            .filter_map(|path| path.last().copied())
-            .collect();
-        for path in &paths {
+        for (bad, path) in &paths {
             wrong.push(format!(
-                "`{name}` must not reach the last of {}",
+                "`{name}` must not reach `{bad}`: {}",
                 path.join(" -> ")
             ));
         }
         // An optional dependency that is off is in no resolved path.
         for bad in used
             .iter()
-            .filter(|used| never.contains(**used) && !reached.contains(**used))
+            .filter(|used| never.contains(**used) && !paths.contains_key(**used))
         {
             wrong.push(format!("`{name}` must not declare `{bad}`"));
         }
@@ -189,12 +185,12 @@ fn check(table: &Table, metadata: &Metadata) -> Vec<String> {
     wrong
 }
 
-/// The shortest path of normal dependencies from `from` to each crate in `never` that it reaches.
+/// For each crate in `never` that `from` reaches by normal dependencies, the shortest way there.
 fn forbidden_paths<'a>(
     metadata: &'a Metadata,
     from: &'a Package,
     never: &BTreeSet<&str>,
-) -> Vec<Vec<&'a str>> {
+) -> BTreeMap<&'a str, Vec<&'a str>> {
     let names: BTreeMap<&str, &str> = metadata
         .packages
         .iter()
@@ -206,35 +202,23 @@ fn forbidden_paths<'a>(
         .iter()
         .map(|node| (node.id.as_str(), node))
         .collect();
-    let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut queue = VecDeque::from([from.id.as_str()]);
-    let mut found = Vec::new();
-    while let Some(id) = queue.pop_front() {
-        let normal = |edge: &&Edge| edge.dep_kinds.iter().any(|kind| kind.kind.is_none());
-        for edge in nodes
-            .get(id)
-            .into_iter()
-            .flat_map(|node| &node.deps)
-            .filter(normal)
-        {
-            let to = edge.pkg.as_str();
-            if to == from.id || came_from.contains_key(to) {
+    let mut seen = BTreeSet::from([from.id.as_str()]);
+    let mut queue = VecDeque::from([(from.id.as_str(), vec![from.name.as_str()])]);
+    let mut found = BTreeMap::new();
+    while let Some((id, path)) = queue.pop_front() {
+        for edge in nodes.get(id).into_iter().flat_map(|node| &node.deps) {
+            let is_normal = edge.dep_kinds.iter().any(|kind| kind.kind.is_none());
+            if !is_normal || !seen.insert(&edge.pkg) {
                 continue;
             }
-            came_from.insert(to, id);
-            if names.get(to).is_some_and(|name| never.contains(name)) {
-                let mut path = vec![to];
-                while let Some(before) = path.last().and_then(|last| came_from.get(last)) {
-                    path.push(before);
-                }
-                found.push(
-                    path.iter()
-                        .rev()
-                        .filter_map(|id| names.get(id).copied())
-                        .collect(),
-                );
+            let Some(&name) = names.get(edge.pkg.as_str()) else {
+                continue;
+            };
+            let path = [path.as_slice(), &[name]].concat();
+            if never.contains(name) {
+                found.entry(name).or_insert(path);
             } else {
-                queue.push_back(to);
+                queue.push_back((&edge.pkg, path));
             }
         }
     }
@@ -335,7 +319,7 @@ mod tests {
         ];
         assert_eq!(
             wrong(crates),
-            ["`core` must not reach the last of core -> helper -> tokio"]
+            ["`core` must not reach `tokio`: core -> helper -> tokio"]
         );
         let crates: &[Crate<'_>] = &[
             ("core", &[("tokio", None)]),
@@ -344,7 +328,7 @@ mod tests {
         ];
         assert_eq!(
             wrong(crates),
-            ["`core` must not reach the last of core -> tokio"]
+            ["`core` must not reach `tokio`: core -> tokio"]
         );
         let crates: &[Crate<'_>] = &[
             ("core", &[("helper", Some("dev"))]),
@@ -360,7 +344,7 @@ mod tests {
         let crates: &[Crate<'_>] = &[("core", &[]), ("driver", &[("axum", None)]), ("axum", &[])];
         assert_eq!(
             wrong(crates),
-            ["`driver` must not reach the last of driver -> axum"]
+            ["`driver` must not reach `axum`: driver -> axum"]
         );
     }
 
