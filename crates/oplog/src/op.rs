@@ -1,9 +1,11 @@
-//! Ops, the words of a log, and batches, the unit in which they travel.
+//! Ops, the words of a log, and what makes one valid. How they travel is in [`batch`](crate::batch).
 
-use bytes::Bytes;
-use radix_core::id::{CopyRange, Namespace, OriginId, Seq, SourceId, Tier};
+use radix_core::id::{CopyRange, Namespace, Seq, SourceId, Tier};
 use radix_core::page::Fingerprint;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
+
+use crate::limits::{OP_PAGES_MAX, OP_RANGES_MAX, PATH_PAGES_MAX};
 
 /// Pages of one op or path; on the wire 8 bytes each, little endian, behind a varint byte count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,25 +69,109 @@ pub enum Op {
     },
 }
 
-/// Consecutive ops of one log, encoded once by the origin and relayed verbatim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// The log.
-    pub origin: OriginId,
-    /// Sequence of the first op.
-    pub first: Seq,
-    /// How many ops: at least 1.
-    pub count: u32,
-    /// The encoded ops, one behind the other.
-    pub ops: Bytes,
+/// Why an op may not stand in a log.
+///
+/// State: unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum OpError {
+    /// An insert of no pages, a path of no pages, or a remove of no ranges: it would say nothing.
+    #[error("an op names at least one page or range")]
+    Empty,
+    /// More pages than [`OP_PAGES_MAX`].
+    #[error("{pages} pages exceed {OP_PAGES_MAX} per insert")]
+    TooManyPages {
+        /// As given.
+        pages: usize,
+    },
+    /// A spelled-out path longer than [`PATH_PAGES_MAX`].
+    #[error("a path of {pages} pages exceeds {PATH_PAGES_MAX}")]
+    PathTooLong {
+        /// As given.
+        pages: usize,
+    },
+    /// More ranges than [`OP_RANGES_MAX`].
+    #[error("{ranges} ranges exceed {OP_RANGES_MAX} per remove")]
+    TooManyRanges {
+        /// As given.
+        ranges: usize,
+    },
+    /// A range of no copies, or one that no insert can have named.
+    #[error("range of {len} copies at {seq}.{idx} names nothing an insert can name")]
+    Range {
+        /// The insert op named.
+        seq: Seq,
+        /// First page.
+        idx: u16,
+        /// Pages.
+        len: u16,
+    },
 }
+
+impl Op {
+    /// Checks the limits that every replica checks before it applies.
+    ///
+    /// Errors: [`OpError`]. Cost: O(ranges).
+    // spec: OPLOG-2
+    pub fn check(&self) -> Result<(), OpError> {
+        match self {
+            Op::Insert(insert) => {
+                if let Parent::Path { pages, .. } = &insert.parent {
+                    match pages.0.len() {
+                        0 => return Err(OpError::Empty),
+                        1..=PATH_PAGES_MAX => {}
+                        pages => return Err(OpError::PathTooLong { pages }),
+                    }
+                }
+                match insert.pages.0.len() {
+                    0 => Err(OpError::Empty),
+                    1..=OP_PAGES_MAX => Ok(()),
+                    pages => Err(OpError::TooManyPages { pages }),
+                }
+            }
+            Op::Remove { copies } => {
+                match copies.len() {
+                    0 => return Err(OpError::Empty),
+                    1..=OP_RANGES_MAX => {}
+                    ranges => return Err(OpError::TooManyRanges { ranges }),
+                }
+                let wrong = |range: &&CopyRange| {
+                    range.seq == Seq::ZERO
+                        || range.len == 0
+                        || usize::from(range.idx) + usize::from(range.len) > OP_PAGES_MAX
+                };
+                match copies.iter().find(wrong) {
+                    Some(&CopyRange { seq, idx, len }) => Err(OpError::Range { seq, idx, len }),
+                    None => Ok(()),
+                }
+            }
+            Op::ResetSource { .. } | Op::Checkpoint { .. } => Ok(()),
+        }
+    }
+
+    /// Appends the op's bytes to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        *out = postcard::to_extend(self, std::mem::take(out))
+            .expect("a Vec grows, and every length in an op is known");
+    }
+}
+
+/// Pages that are written without allocating.
+const PAGES_ON_STACK: usize = 64;
 
 impl Serialize for Pages {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut bytes = Vec::with_capacity(self.0.len() * 8);
-        for page in &self.0 {
-            bytes.extend_from_slice(&page.0.to_le_bytes());
+        let mut stack = [0; PAGES_ON_STACK * 8];
+        if let Some(bytes) = stack.get_mut(..self.0.len() * 8) {
+            for (bytes, page) in bytes.chunks_exact_mut(8).zip(&self.0) {
+                bytes.copy_from_slice(&page.0.to_le_bytes());
+            }
+            return serializer.serialize_bytes(bytes);
         }
+        let bytes: Vec<u8> = self
+            .0
+            .iter()
+            .flat_map(|page| page.0.to_le_bytes())
+            .collect();
         serializer.serialize_bytes(&bytes)
     }
 }
@@ -103,7 +189,12 @@ impl<'de> Deserialize<'de> for Pages {
                 if !rest.is_empty() {
                     return Err(E::invalid_length(bytes.len(), &self));
                 }
-                Ok(Pages(pages.iter().map(|page| Fingerprint(u64::from_le_bytes(*page))).collect()))
+                Ok(Pages(
+                    pages
+                        .iter()
+                        .map(|page| Fingerprint(u64::from_le_bytes(*page)))
+                        .collect(),
+                ))
             }
         }
         deserializer.deserialize_bytes(Visitor)

@@ -1,0 +1,146 @@
+//! What a replica lacks of one log, who is known to have it, and how far asking for it has come.
+
+use radix_core::id::{Rank, Seq};
+use radix_core::time::Timestamp;
+
+use crate::assembly::Assembly;
+use crate::limits::PEERS_AHEAD_MAX;
+
+/// The fetching of one log. At most one pull is under way.
+// spec: OPLOG-7
+#[derive(Debug, Default)]
+pub(crate) struct Fetch {
+    /// The last op that somebody claimed to exist.
+    pub(crate) wanted: Seq,
+    /// Rounds over all peers without progress.
+    pub(crate) rounds: u32,
+    pub(crate) stage: Stage,
+    /// Peers and the last op each claimed to have; the newest claim last.
+    ahead: Vec<(Rank, Seq)>,
+    /// Peers asked in vain in this round.
+    tried: Vec<Rank>,
+}
+
+/// How far asking has come.
+#[derive(Debug, Default)]
+pub(crate) enum Stage {
+    /// Nothing is lacking.
+    #[default]
+    Idle,
+    /// Something is; it may come by itself until then.
+    Waiting { at: Timestamp },
+    /// A peer was asked.
+    Asked {
+        peer: Rank,
+        from: Seq,
+        deadline: Timestamp,
+        assembly: Option<Box<Assembly>>,
+    },
+}
+
+impl Fetch {
+    /// Notes how far a peer is; a later word replaces an earlier one.
+    pub(crate) fn heard(&mut self, peer: Rank, seq: Seq) {
+        self.ahead.retain(|(known, _)| *known != peer);
+        if self.ahead.len() == PEERS_AHEAD_MAX {
+            self.ahead.remove(0);
+        }
+        self.ahead.push((peer, seq));
+    }
+
+    /// Forgets a peer that cannot be reached.
+    pub(crate) fn lost(&mut self, peer: Rank) {
+        self.ahead.retain(|(known, _)| *known != peer);
+        self.fail(peer);
+    }
+
+    /// Notes that asking `peer` was in vain.
+    pub(crate) fn fail(&mut self, peer: Rank) {
+        if !self.tried.contains(&peer) {
+            self.tried.push(peer);
+        }
+    }
+
+    /// Notes that ops arrived: everybody may be asked again.
+    pub(crate) fn progress(&mut self) {
+        self.tried.clear();
+        self.rounds = 0;
+    }
+
+    /// Begins another round; returns how many were in vain.
+    pub(crate) fn end_round(&mut self) -> u32 {
+        self.tried.clear();
+        self.rounds += 1;
+        self.rounds
+    }
+
+    /// Returns whom to ask: the newest claim first, the origin itself last; `None` when this round is over.
+    pub(crate) fn choose(&self, origin: Rank, have: Seq) -> Option<Rank> {
+        let untried = |peer: &Rank| !self.tried.contains(peer);
+        let claims = self
+            .ahead
+            .iter()
+            .rev()
+            .filter(|(_, seq)| *seq > have)
+            .map(|(peer, _)| *peer);
+        claims.chain([origin]).find(untried)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        match &self.stage {
+            Stage::Idle => None,
+            Stage::Waiting { at } => Some(*at),
+            Stage::Asked { deadline, .. } => Some(*deadline),
+        }
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Idle)
+    }
+
+    /// Returns the peer that was asked.
+    pub(crate) fn asked(&self) -> Option<Rank> {
+        match &self.stage {
+            Stage::Asked { peer, .. } => Some(*peer),
+            Stage::Idle | Stage::Waiting { .. } => None,
+        }
+    }
+
+    pub(crate) fn assembly(&self) -> Option<&Assembly> {
+        match &self.stage {
+            Stage::Asked { assembly, .. } => assembly.as_deref(),
+            Stage::Idle | Stage::Waiting { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_claim_is_asked_first_and_the_origin_last() {
+        let mut fetch = Fetch::default();
+        fetch.heard(Rank(1), Seq(5));
+        fetch.heard(Rank(2), Seq(9));
+        fetch.heard(Rank(3), Seq(2));
+        let mut asked = Vec::new();
+        while let Some(peer) = fetch.choose(Rank(7), Seq(2)) {
+            asked.push(peer.0);
+            fetch.fail(peer);
+        }
+        assert_eq!(asked, [2, 1, 7], "rank 3 has nothing new");
+        assert_eq!(fetch.end_round(), 1);
+        assert_eq!(fetch.choose(Rank(7), Seq(2)), Some(Rank(2)));
+    }
+
+    #[test]
+    fn claims_are_bounded_and_the_oldest_goes() {
+        let mut fetch = Fetch::default();
+        for rank in 0..20 {
+            fetch.heard(Rank(rank), Seq(9));
+        }
+        assert_eq!(fetch.ahead.len(), PEERS_AHEAD_MAX);
+        assert_eq!(fetch.ahead[0].0, Rank(12));
+    }
+}

@@ -1,0 +1,408 @@
+//! Fetching what this replica lacks: who is asked when, and what is done with the answers.
+
+use std::time::Duration;
+
+use radix_core::id::{OriginId, Rank, Seq};
+use radix_core::time::Timestamp;
+
+use crate::assembly::Assembly;
+use crate::event::{Event, Output, SnapshotFault};
+use crate::fetch::Stage;
+use crate::limits::{PULL_ROUNDS_MAX, SNAPSHOT_STALLS_MAX};
+use crate::message::{Message, SnapshotChunk, SnapshotHead};
+use crate::replica::Replica;
+use crate::state::State;
+use crate::stream;
+
+impl<S: State> Replica<S> {
+    /// Notes that `peer` claims op `seq` of a known log to exist; asks for what lacks after a while.
+    // spec: OPLOG-6, OPLOG-7
+    pub(crate) fn want(&mut self, now: Timestamp, peer: Rank, rank: Rank, seq: Seq) {
+        let wait = self.jittered(self.config.pull_delay);
+        let Some(remote) = self.remotes.get_mut(&rank) else {
+            return;
+        };
+        if seq <= remote.seq {
+            return;
+        }
+        remote.fetch.heard(peer, seq);
+        remote.fetch.wanted = remote.fetch.wanted.max(seq);
+        if remote.fetch.is_idle() {
+            remote.fetch.stage = Stage::Waiting {
+                at: now.after(wait),
+            };
+            self.sync_timer(rank);
+        }
+    }
+
+    /// Does what the deadline of a log's fetching was set for.
+    pub(crate) fn fetch_due(&mut self, now: Timestamp, rank: Rank, out: &mut Vec<Output>) {
+        let Some(remote) = self.remotes.get_mut(&rank) else {
+            return;
+        };
+        match &mut remote.fetch.stage {
+            Stage::Idle => {}
+            Stage::Waiting { at } if *at <= now => {
+                if self.asked.len() < self.config.pulls_max {
+                    self.ask(now, rank, out);
+                } else {
+                    let wait = self.config.pull_delay;
+                    self.wait(now, rank, wait);
+                }
+            }
+            Stage::Asked {
+                peer,
+                deadline,
+                assembly,
+                ..
+            } if *deadline <= now => {
+                if let Some(assembly) = assembly
+                    .as_mut()
+                    .filter(|assembly| assembly.stalls < SNAPSHOT_STALLS_MAX)
+                {
+                    assembly.stalls += 1;
+                    *deadline = now.after(self.config.pull_timeout);
+                    let message = Message::SnapshotMore {
+                        session: assembly.session,
+                        next: assembly.ask(),
+                    };
+                    out.push(Output::Send { to: *peer, message });
+                    self.sync_timer(rank);
+                } else {
+                    self.counters.pulls_timed_out += 1;
+                    self.ask_another(now, rank, out);
+                }
+            }
+            Stage::Waiting { .. } | Stage::Asked { .. } => self.sync_timer(rank),
+        }
+    }
+
+    /// Notes that ops of a log arrived while it is being fetched.
+    pub(crate) fn fetch_progress(&mut self, now: Timestamp, rank: Rank) {
+        let Some(remote) = self.remotes.get_mut(&rank) else {
+            return;
+        };
+        remote.fetch.progress();
+        if remote.fetch.wanted <= remote.seq {
+            remote.fetch.stage = Stage::Idle;
+        } else if let Stage::Asked {
+            deadline, assembly, ..
+        } = &mut remote.fetch.stage
+        {
+            *deadline = now.after(self.config.pull_timeout);
+            assembly.take_if(|assembly| assembly.seq() <= remote.seq);
+        }
+        self.sync_timer(rank);
+    }
+
+    /// Takes word that `peer` is unreachable.
+    pub(crate) fn fetch_lost(&mut self, rank: Rank, peer: Rank) {
+        let Some(remote) = self.remotes.get_mut(&rank) else {
+            return;
+        };
+        if remote.fetch.is_idle() {
+            return;
+        }
+        remote.fetch.lost(peer);
+        if remote.fetch.asked() == Some(peer) {
+            remote.fetch.stage = Stage::Waiting { at: Timestamp(0) };
+            self.sync_timer(rank);
+        }
+    }
+
+    /// Takes the end of an answer: asks on while it brings something, asks another when it does not.
+    // spec: OPLOG-8
+    pub(crate) fn pull_ended(
+        &mut self,
+        now: Timestamp,
+        peer: Rank,
+        origin: OriginId,
+        have: Seq,
+        out: &mut Vec<Output>,
+    ) {
+        self.observe(now, peer, origin, have, out);
+        let Some(remote) = self.remotes.get_mut(&origin.rank) else {
+            return;
+        };
+        if remote.origin.inc <= origin.inc {
+            remote.fetch.heard(peer, have);
+        }
+        let Stage::Asked {
+            peer: asked,
+            from,
+            assembly: None,
+            ..
+        } = remote.fetch.stage
+        else {
+            return;
+        };
+        if asked != peer {
+            return;
+        }
+        if remote.seq >= from && have > remote.seq {
+            self.ask_peer(now, origin.rank, peer, out);
+        } else {
+            self.ask_another(now, origin.rank, out);
+        }
+    }
+
+    /// Takes a piece of a snapshot that was asked for.
+    // spec: OPLOG-11
+    pub(crate) fn assemble(
+        &mut self,
+        now: Timestamp,
+        from: Rank,
+        chunk: SnapshotChunk,
+        out: &mut Vec<Output>,
+    ) {
+        let head = chunk.head;
+        let rank = head.origin.rank;
+        if rank == self.own.me.rank {
+            return self.challenge(now, head.origin, head.seq, out);
+        }
+        let room = self.snapshot_room(rank);
+        let Some(remote) = self
+            .remotes
+            .get_mut(&rank)
+            .filter(|remote| remote.origin == head.origin)
+        else {
+            self.counters.stale += 1;
+            return;
+        };
+        let Stage::Asked {
+            peer,
+            deadline,
+            assembly,
+            ..
+        } = &mut remote.fetch.stage
+        else {
+            return;
+        };
+        if *peer != from || head.seq <= remote.seq {
+            return;
+        }
+        match assembly {
+            Some(current) if current.session == chunk.session && current.head == head => {}
+            Some(current) if current.seq() >= head.seq => return,
+            _ => match Assembly::new(chunk.session, head, room) {
+                Ok(fresh) => *assembly = Some(Box::new(fresh)),
+                Err(reason) => return self.reject(now, from, head, reason, out),
+            },
+        }
+        let Some(current) = assembly else { return };
+        match current.add(chunk) {
+            Err(reason) => return self.reject(now, from, head, reason, out),
+            Ok(false) => return,
+            Ok(true) => *deadline = now.after(self.config.pull_timeout),
+        }
+        if current.is_whole() {
+            if let Some(whole) = assembly.take() {
+                self.load(now, from, *whole, out);
+            }
+        } else {
+            if let Some(next) = current.wants_window() {
+                let message = Message::SnapshotMore {
+                    session: current.session,
+                    next,
+                };
+                out.push(Output::Send { to: from, message });
+            }
+            self.sync_timer(rank);
+        }
+    }
+
+    /// Takes word that a responder let a snapshot go.
+    pub(crate) fn snapshot_gone(
+        &mut self,
+        now: Timestamp,
+        from: Rank,
+        session: u64,
+        out: &mut Vec<Output>,
+    ) {
+        let gone = self.asked.iter().copied().find(|rank| {
+            self.remotes.get(rank).is_some_and(|remote| {
+                remote.fetch.asked() == Some(from)
+                    && remote
+                        .fetch
+                        .assembly()
+                        .is_some_and(|assembly| assembly.session == session)
+            })
+        });
+        if let Some(rank) = gone {
+            self.ask_another(now, rank, out);
+        }
+    }
+
+    /// Loads a whole snapshot, checks it and goes on behind it.
+    fn load(&mut self, now: Timestamp, from: Rank, whole: Assembly, out: &mut Vec<Output>) {
+        let head = whole.head;
+        let origin = head.origin;
+        let Some((runs, copies)) = stream::decode(&whole.into_stream(), head.seq) else {
+            return self.reject(now, from, head, SnapshotFault::Malformed, out);
+        };
+        if copies != head.copies {
+            return self.reject(now, from, head, SnapshotFault::Count, out);
+        }
+        let result = self.state.load(origin, head.seq, runs);
+        let fault = match result {
+            Err(reason) => Some(SnapshotFault::Refused(reason)),
+            Ok(()) if self.state.digest(origin.rank) != head.set => Some(SnapshotFault::Digest),
+            Ok(()) => None,
+        };
+        let Some(remote) = self.remotes.get_mut(&origin.rank) else {
+            return;
+        };
+        if let Some(reason) = fault {
+            remote.restart();
+            self.state.reset(origin, Seq::ZERO);
+            self.sessions.drop_rank(origin.rank);
+            return self.reject(now, from, head, reason, out);
+        }
+        let before = remote.seq;
+        remote.resume(head.seq, head.chain);
+        self.sessions.drop_rank(origin.rank);
+        self.counters.snapshots_loaded += 1;
+        out.push(Output::Event(Event::SnapshotLoaded {
+            origin,
+            seq: head.seq,
+            from,
+            copies,
+        }));
+        self.drain(now, origin, before, out);
+        let lacking = |remote: &crate::remote::Remote| remote.fetch.wanted > remote.seq;
+        if self.remotes.get(&origin.rank).is_some_and(lacking) {
+            self.ask_peer(now, origin.rank, from, out);
+        }
+    }
+
+    fn reject(
+        &mut self,
+        now: Timestamp,
+        peer: Rank,
+        head: SnapshotHead,
+        reason: SnapshotFault,
+        out: &mut Vec<Output>,
+    ) {
+        self.counters.snapshots_rejected += 1;
+        out.push(Output::Event(Event::SnapshotRejected {
+            origin: head.origin,
+            seq: head.seq,
+            peer,
+            reason,
+        }));
+        self.ask_another(now, head.origin.rank, out);
+    }
+
+    /// Bytes of snapshot that may still be buffered for `rank`: the limit less what all others were promised.
+    fn snapshot_room(&self, rank: Rank) -> u64 {
+        let others = self.asked.iter().filter(|other| **other != rank);
+        let promised: u64 = others
+            .filter_map(|other| self.remotes.get(other)?.fetch.assembly())
+            .map(|assembly| assembly.head.bytes)
+            .sum();
+        (self.config.snapshot_bytes_max as u64).saturating_sub(promised)
+    }
+
+    /// Asks the best peer of this round.
+    fn ask(&mut self, now: Timestamp, rank: Rank, out: &mut Vec<Output>) {
+        let Some(remote) = self.remotes.get_mut(&rank) else {
+            return;
+        };
+        if remote.fetch.wanted <= remote.seq {
+            remote.fetch.stage = Stage::Idle;
+            return self.sync_timer(rank);
+        }
+        if let Some(peer) = remote.fetch.choose(rank, remote.seq) {
+            return self.ask_peer(now, rank, peer, out);
+        }
+        let rounds = remote.fetch.end_round();
+        if rounds < PULL_ROUNDS_MAX {
+            let wait = self.backoff(rounds);
+            self.wait(now, rank, wait);
+        } else {
+            self.abandon(rank, out);
+        }
+    }
+
+    /// Gives up on the peer that was asked.
+    fn ask_another(&mut self, now: Timestamp, rank: Rank, out: &mut Vec<Output>) {
+        let Some(remote) = self.remotes.get_mut(&rank) else {
+            return;
+        };
+        if let Some(peer) = remote.fetch.asked() {
+            remote.fetch.fail(peer);
+        }
+        remote.fetch.stage = Stage::Idle;
+        self.ask(now, rank, out);
+    }
+
+    fn ask_peer(&mut self, now: Timestamp, rank: Rank, peer: Rank, out: &mut Vec<Output>) {
+        let Some(remote) = self.remotes.get_mut(&rank) else {
+            return;
+        };
+        let (origin, from) = (remote.origin, remote.seq.next());
+        let rounds = remote.fetch.rounds;
+        let deadline = now.after(self.backoff(rounds));
+        let Some(remote) = self.remotes.get_mut(&rank) else {
+            return;
+        };
+        remote.fetch.stage = Stage::Asked {
+            peer,
+            from,
+            deadline,
+            assembly: None,
+        };
+        self.counters.pulls_sent += 1;
+        out.push(Output::Send {
+            to: peer,
+            message: Message::Pull { origin, from },
+        });
+        self.sync_timer(rank);
+    }
+
+    fn wait(&mut self, now: Timestamp, rank: Rank, wait: Duration) {
+        let at = now.after(self.jittered(wait));
+        if let Some(remote) = self.remotes.get_mut(&rank) {
+            remote.fetch.stage = Stage::Waiting { at };
+        }
+        self.sync_timer(rank);
+    }
+
+    fn abandon(&mut self, rank: Rank, out: &mut Vec<Output>) {
+        let Some(remote) = self.remotes.get_mut(&rank) else {
+            return;
+        };
+        out.push(Output::Event(Event::PullAbandoned {
+            origin: remote.origin,
+            wanted: remote.fetch.wanted,
+        }));
+        remote.fetch = Default::default();
+        self.counters.pulls_abandoned += 1;
+        self.sync_timer(rank);
+    }
+
+    fn backoff(&self, rounds: u32) -> Duration {
+        self.config
+            .pull_timeout
+            .saturating_mul(1 << rounds.min(16))
+            .min(self.config.pull_backoff_max)
+    }
+
+    /// Adds up to as much again, so that many replicas do not ask one peer at once.
+    fn jittered(&mut self, wait: Duration) -> Duration {
+        let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        wait.saturating_add(Duration::from_nanos(self.rng.u64(0..=nanos)))
+    }
+
+    /// Brings timers and the count of pulls in line with a log's fetching. Called after each change of it.
+    pub(crate) fn sync_timer(&mut self, rank: Rank) {
+        let fetch = self.remotes.get(&rank).map(|remote| &remote.fetch);
+        self.timers
+            .set(rank, fetch.and_then(|fetch| fetch.deadline()));
+        if fetch.is_some_and(|fetch| fetch.asked().is_some()) {
+            self.asked.insert(rank);
+        } else {
+            self.asked.remove(&rank);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What the logs fold into, as far as the logs need to know it.
+
+use radix_core::id::{Incarnation, Namespace, OpId, OriginId, Rank, Seq, SourceId, Tier};
+use radix_core::page::Fingerprint;
+use thiserror::Error;
+
+use crate::op::Op;
+
+/// The state that the ops of all logs fold into. [`radix_core::Index`] is the one that ships.
+///
+/// Deterministic: equal logs give equal states, digests and snapshots on every replica.
+/// The position of a rank is (incarnation, seq) of the last op that was applied, with or without effect.
+pub trait State {
+    /// Applies one op of one log. `at` is the op behind the rank's position.
+    ///
+    /// Errors: [`ApplyError`]. The op then has no effect, here and at every other replica alike.
+    fn apply(&mut self, at: OpId, op: &Op) -> Result<(), ApplyError>;
+    /// Forgets every copy of that rank; its position becomes (`origin.inc`, `seq`).
+    fn reset(&mut self, origin: OriginId, seq: Seq);
+    /// Keeps every copy of `rank` under a new incarnation; seq and index of each copy stay.
+    fn rename(&mut self, rank: Rank, inc: Incarnation);
+    /// Returns the set digest of the live copies of `rank`; independent of order and of the incarnation.
+    fn digest(&self, rank: Rank) -> u64;
+    /// Returns the live copies of `rank`, ancestors first.
+    fn snapshot(&self, rank: Rank) -> Vec<SnapshotRun>;
+    /// Forgets every copy of that rank and takes over `runs` at position (`origin.inc`, `seq`), in one step for readers.
+    ///
+    /// Errors: [`ApplyError`]; the rank then has no copies.
+    fn load(
+        &mut self,
+        origin: OriginId,
+        seq: Seq,
+        runs: Vec<SnapshotRun>,
+    ) -> Result<(), ApplyError>;
+}
+
+/// Why an op had no effect, or a snapshot could not be loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ApplyError {
+    /// The parent is no live copy of this log.
+    ///
+    /// State: no copy added; position moved.
+    #[error("parent copy {seq}.{idx} is not live")]
+    UnknownParent {
+        /// The insert op named.
+        seq: Seq,
+        /// The page inside it.
+        idx: u16,
+    },
+    /// The state is at one of its own limits.
+    ///
+    /// State: no copy added; position moved.
+    #[error("the state refuses: {limit}")]
+    Limit {
+        /// Which limit.
+        limit: &'static str,
+    },
+}
+
+/// Copies of one log that lie one behind the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotRun {
+    /// Who holds them.
+    pub source: SourceId,
+    /// Where their bytes lie.
+    pub tier: Tier,
+    /// What the first page continues.
+    pub place: SnapshotPlace,
+    /// First page's name: the insert op.
+    pub seq: Seq,
+    /// First page's name: the page inside the op.
+    pub idx: u16,
+    /// The pages.
+    pub pages: Vec<Fingerprint>,
+}
+
+/// Where a run continues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotPlace {
+    /// At the first page of a namespace.
+    Root(Namespace),
+    /// Behind a copy of an earlier run.
+    Copy {
+        /// The insert op.
+        seq: Seq,
+        /// The page inside it.
+        idx: u16,
+    },
+    /// Behind a path.
+    Path(Namespace, Vec<Fingerprint>),
+}
