@@ -1,0 +1,134 @@
+//! TCP: the socket options that the latency rests on, and nothing else. Framing is in `connection`.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::connection::Connection;
+use crate::counters::Counters;
+use crate::error::{ConnectError, ListenError};
+use crate::gate::{Gate, Source};
+use crate::identity::Local;
+use crate::limits::Limits;
+use crate::stream::Duplex;
+use crate::transport::{Listener, Transport};
+
+/// TCP without encryption. Addresses are `host:port`; port 0 listens at a free one.
+#[derive(Debug, Default)]
+pub struct Tcp {
+    counters: Arc<Counters>,
+}
+
+impl Tcp {
+    /// Makes a transport with counters at zero.
+    #[must_use]
+    pub fn new() -> Tcp {
+        Tcp::default()
+    }
+}
+
+#[async_trait]
+impl Transport for Tcp {
+    fn name(&self) -> &'static str {
+        "tcp"
+    }
+
+    fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    async fn listen(
+        &self,
+        at: &str,
+        local: Arc<dyn Local>,
+        limits: Limits,
+    ) -> Result<Box<dyn Listener>, ListenError> {
+        limits.check()?;
+        let failed = |source| ListenError::Io {
+            address: at.to_owned(),
+            source,
+        };
+        let listener = TcpListener::bind(at).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?.to_string();
+        let source = TcpSource {
+            listener,
+            address,
+            limits: limits.clone(),
+        };
+        Ok(Box::new(Gate::new(
+            source,
+            local,
+            limits,
+            Arc::clone(&self.counters),
+        )))
+    }
+
+    async fn connect(
+        &self,
+        to: &str,
+        local: Arc<dyn Local>,
+        limits: Limits,
+    ) -> Result<Connection, ConnectError> {
+        limits.check()?;
+        let address = || to.to_owned();
+        let failed = |source| ConnectError::Io {
+            address: address(),
+            source,
+        };
+        let dial = tokio::time::timeout(limits.connect_timeout, TcpStream::connect(to));
+        let stream = dial
+            .await
+            .map_err(|_| ConnectError::Timeout { address: address() })?
+            .map_err(failed)?;
+        tune(&stream, &limits).map_err(failed)?;
+        Connection::dial_over(duplex(stream), to, &*local, &limits, &self.counters)
+            .await
+            .map_err(|source| ConnectError::Handshake {
+                address: address(),
+                source,
+            })
+    }
+}
+
+struct TcpSource {
+    listener: TcpListener,
+    address: String,
+    limits: Limits,
+}
+
+impl Source for TcpSource {
+    fn local_address(&self) -> String {
+        self.address.clone()
+    }
+
+    async fn next(&mut self) -> io::Result<(Duplex, String)> {
+        let (stream, from) = self.listener.accept().await?;
+        tune(&stream, &self.limits)?;
+        Ok((duplex(stream), from.to_string()))
+    }
+}
+
+fn duplex(stream: TcpStream) -> Duplex {
+    let (read, write) = stream.into_split();
+    Duplex::new(read, write)
+}
+
+/// Sets the options of a fresh socket. Buffer sizes are left to the kernel: setting them ends its autotuning.
+fn tune(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_nodelay(true)?;
+    let probe = (limits.silence_max / 3).max(Duration::from_secs(1));
+    let keepalive = TcpKeepalive::new().with_time(probe).with_interval(probe);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    {
+        let unsent = u32::try_from(limits.notsent_bytes_max).expect("limited to 1 GiB");
+        socket.set_tcp_notsent_lowat(unsent)?;
+        socket.set_tcp_user_timeout(Some(limits.silence_max))?;
+    }
+    Ok(())
+}

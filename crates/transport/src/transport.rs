@@ -1,0 +1,57 @@
+//! What a transport is: a way to listen and a way to dial. Everything else is shared.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::connection::Connection;
+use crate::counters::Counters;
+use crate::error::{AcceptError, ConnectError, ListenError};
+use crate::identity::Local;
+use crate::limits::Limits;
+
+/// A kind of network. One value per node: it owns the node's counters.
+///
+/// To implement the trait means to pass [`conformance`](crate::conformance).
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// Returns the transport's name, for logs and status.
+    fn name(&self) -> &'static str;
+
+    /// Returns the counters of everything that this transport listens for and dials.
+    fn counters(&self) -> &Arc<Counters>;
+
+    /// Listens at an address. `local` is asked anew for every peer that comes.
+    ///
+    /// Errors: [`ListenError`]; nothing is left open.
+    async fn listen(
+        &self,
+        at: &str,
+        local: Arc<dyn Local>,
+        limits: Limits,
+    ) -> Result<Box<dyn Listener>, ListenError>;
+
+    /// Dials an address and shakes hands.
+    ///
+    /// Errors: [`ConnectError`]; nothing is left open. Dropping the future gives up.
+    async fn connect(
+        &self,
+        to: &str,
+        local: Arc<dyn Local>,
+        limits: Limits,
+    ) -> Result<Connection, ConnectError>;
+}
+
+/// A place where peers arrive. Dropping it stops listening and drops whoever is still shaking hands.
+#[async_trait]
+pub trait Listener: Send {
+    /// Returns the address to dial, with the real port where 0 was asked for.
+    fn local_address(&self) -> String;
+
+    /// Waits for the next peer that has shaken hands, or the next that failed to.
+    ///
+    /// Handshakes run concurrently, so a slow or silent peer holds up nobody. Dropping the future loses nothing.
+    ///
+    /// Errors: [`AcceptError`], counted; the listener stays usable.
+    async fn accept(&mut self) -> Result<Connection, AcceptError>;
+}
