@@ -6,17 +6,23 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// The configured position of a node in the ring. Unit: none; unique in a cluster.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Rank(pub u16);
 
 /// One life of a rank. It grows with every restart and never repeats.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Incarnation(pub u64);
 
 /// The position of an op in its origin's log. The first op of a fresh log is 1; 0 means "none yet".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Seq(pub u64);
 
@@ -32,12 +38,16 @@ impl Seq {
 }
 
 /// One engine (and data-parallel rank) behind a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct SourceId(pub u16);
 
 /// Who holds a copy: a source behind a rank.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Holder {
     /// The node that answers for the copy.
     pub rank: Rank,
@@ -46,7 +56,9 @@ pub struct Holder {
 }
 
 /// A log: one life of one rank. Only that life writes to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct OriginId {
     /// Whose log.
     pub rank: Rank,
@@ -55,7 +67,9 @@ pub struct OriginId {
 }
 
 /// The name of one op: a place in a log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct OpId {
     /// The log.
     pub origin: OriginId,
@@ -66,7 +80,9 @@ pub struct OpId {
 /// The name of one page's KV at one holder, for ever: born by an insert, dead by a remove, never reused.
 ///
 /// `seq` names the insert op, `idx` the page inside it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct CopyId {
     /// The log that gave the copy its name.
     pub origin: OriginId,
@@ -77,7 +93,9 @@ pub struct CopyId {
 }
 
 /// Consecutive copies of one insert op within a known log: `idx .. idx + len` of op `seq`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct CopyRange {
     /// The insert op.
     pub seq: Seq,
@@ -88,7 +106,9 @@ pub struct CopyRange {
 }
 
 /// Where a copy's bytes lie, fastest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[repr(u8)]
 pub enum Tier {
     /// Accelerator memory.
@@ -108,7 +128,9 @@ impl Tier {
 }
 
 /// A root of its own: model, adapter, cache salt, tenant. Two namespaces never share a page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Namespace(pub u64);
 
@@ -149,6 +171,10 @@ impl fmt::Display for OriginId {
 
 impl fmt::Display for CopyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}.{}", self.origin.rank, self.origin.inc, self.seq, self.idx)
+        write!(
+            f,
+            "{}.{}.{}.{}",
+            self.origin.rank, self.origin.inc, self.seq, self.idx
+        )
     }
 }

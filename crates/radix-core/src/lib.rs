@@ -1,7 +1,47 @@
-//! The tree: which token prefix is cached where. See the crate's README.
+//! The tree: which token prefix is cached where.
+//!
+//! [`Index`] folds the logs of all ranks into one path-compressed radix tree over pages, and answers how many
+//! leading pages of a query every holder has. It has one writer; a [`Reader`] asks from another thread
+//! without a lock. See the crate's README for an example.
+
+#![deny(unsafe_code)]
 
 pub mod id;
+pub mod limits;
 pub mod page;
 pub mod time;
 
+mod matches;
+mod positions;
+mod run;
+
+mod check;
+mod index;
+mod insert;
+mod reader;
+mod remove;
+mod snapshot;
+
+mod body;
+mod children;
+mod digest;
+mod holder_table;
+mod holders;
+mod ranks;
+mod tree;
+
+#[expect(
+    unsafe_code,
+    reason = "shared values behind atomic pointers; the one module that has them"
+)]
+mod rcu;
+mod sync;
+
+pub use index::{Index, IndexConfig, IndexStats};
+pub use matches::Matches;
 pub use page::{Fingerprint, FingerprintKey};
+pub use positions::Position;
+pub use reader::Reader;
+pub use run::{
+    InsertError, InsertRun, PathCopies, Place, SnapshotPlace, SnapshotRun, TooManyReaders,
+};

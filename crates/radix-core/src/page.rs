@@ -7,7 +7,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::id::Namespace;
 
 /// The 64-bit keyed local hash of one page's tokens. Unit: one page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 #[repr(transparent)]
 pub struct Fingerprint(pub u64);
@@ -43,7 +45,10 @@ impl FingerprintKey {
             }
             Fingerprint(xxh3_64_with_seed(&bytes[..len], self.0))
         } else {
-            let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+            let bytes: Vec<u8> = tokens
+                .iter()
+                .flat_map(|token| token.to_le_bytes())
+                .collect();
             Fingerprint(xxh3_64_with_seed(&bytes, self.0))
         }
     }
@@ -62,7 +67,10 @@ impl FingerprintKey {
         if name.is_empty() {
             Namespace::DEFAULT
         } else {
-            Namespace(xxh3_64_with_seed(name.as_bytes(), self.0 ^ NAMESPACE_DOMAIN))
+            Namespace(xxh3_64_with_seed(
+                name.as_bytes(),
+                self.0 ^ NAMESPACE_DOMAIN,
+            ))
         }
     }
 }

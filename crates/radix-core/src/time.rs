@@ -12,7 +12,10 @@ impl Timestamp {
     /// Returns the point `duration` later, or the last representable one.
     #[must_use]
     pub fn after(self, duration: Duration) -> Timestamp {
-        Timestamp(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+        Timestamp(
+            self.0
+                .saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// Returns the time from `earlier` to `self`, or zero when `earlier` is not earlier.

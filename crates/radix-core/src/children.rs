@@ -1,0 +1,179 @@
+//! The way from a node to its children: an open-addressing table keyed by a child's first page. The writer
+//! fills and empties entries in place while readers look; a table of another size is another table.
+
+use std::sync::Arc;
+
+use crate::body::{ARC_BYTES, Body, Value};
+use crate::page::Fingerprint;
+use crate::rcu::{Guard, Slot, Writer};
+use crate::sync::{AtomicU64, Ordering};
+
+/// A key that no child has had: a probe ends here.
+const UNUSED: u64 = 0;
+/// Tables up to this size may be filled to the last entry.
+const SMALL: usize = 4;
+
+/// One entry. `key` stays when the child goes, so that probes run on.
+struct Entry<V> {
+    key: AtomicU64,
+    child: Slot<Body<V>>,
+}
+
+/// `[entries; power of two]`, shared by the versions of the node that owns it.
+pub(crate) struct ChildTable<V> {
+    entries: Arc<[Entry<V>]>,
+}
+
+impl<V> Clone for ChildTable<V> {
+    fn clone(&self) -> Self {
+        ChildTable {
+            entries: Arc::clone(&self.entries),
+        }
+    }
+}
+
+impl<V: Value> ChildTable<V> {
+    /// Returns an empty table with room for at least `children`.
+    pub(crate) fn with_room(children: usize) -> Self {
+        let mut size = children.next_power_of_two();
+        if fill_max(size) < children {
+            size *= 2;
+        }
+        ChildTable {
+            entries: (0..size)
+                .map(|_| Entry {
+                    key: AtomicU64::new(UNUSED),
+                    child: Slot::new(None),
+                })
+                .collect(),
+        }
+    }
+
+    /// Returns the child whose run begins with `page`.
+    #[inline]
+    pub(crate) fn get<'g>(
+        &'g self,
+        page: Fingerprint,
+        guard: &'g Guard<'_>,
+    ) -> Option<&'g Body<V>> {
+        let key = key_of(page);
+        for at in self.probe(key) {
+            let entry = &self.entries[at];
+            let found = entry.key.load(Ordering::Relaxed);
+            if found == UNUSED {
+                return None;
+            }
+            if found == key
+                && let Some(child) = entry.child.load(guard)
+                // The entry may have changed hands between the two loads; the child itself cannot lie.
+                && child.run().first() == Some(&page)
+            {
+                return Some(child);
+            }
+        }
+        None
+    }
+
+    /// Puts the next version of the child with first page `page` in place of the last one, or nothing.
+    ///
+    /// Panics: when there is no such child.
+    pub(crate) fn replace(
+        &self,
+        page: Fingerprint,
+        child: Option<Arc<Body<V>>>,
+        writer: &mut Writer,
+    ) {
+        let key = key_of(page);
+        let at = self
+            .probe(key)
+            .find(|at| {
+                let entry = &self.entries[*at];
+                entry.key.load(Ordering::Relaxed) == key
+                    && entry
+                        .child
+                        .load(&writer.guard())
+                        .is_some_and(|child| child.run().first() == Some(&page))
+            })
+            .expect("a child that is replaced is in its parent's table");
+        self.entries[at].child.replace(child, writer);
+    }
+
+    /// Adds a child whose first page no other child has. `used` counts entries that were ever filled.
+    ///
+    /// Returns whether there was room; if not, nothing changed.
+    pub(crate) fn insert(&self, child: &Arc<Body<V>>, used: &mut u32, writer: &mut Writer) -> bool {
+        let page = *child.run().first().expect("a run is never empty");
+        let key = key_of(page);
+        let at = self.probe(key).find(|at| {
+            let entry = &self.entries[*at];
+            entry.key.load(Ordering::Relaxed) == UNUSED
+                || entry.child.load(&writer.guard()).is_none()
+        });
+        let Some(at) = at else { return false };
+        let entry = &self.entries[at];
+        if entry.key.load(Ordering::Relaxed) == UNUSED {
+            if *used as usize >= fill_max(self.entries.len()) {
+                return false;
+            }
+            *used += 1;
+        }
+        entry.key.store(key, Ordering::Relaxed);
+        entry.child.replace(Some(Arc::clone(child)), writer);
+        true
+    }
+
+    /// Calls `visit` with every child.
+    pub(crate) fn for_each(&self, guard: &Guard<'_>, mut visit: impl FnMut(&Body<V>)) {
+        self.entries
+            .iter()
+            .filter_map(|entry| entry.child.load(guard))
+            .for_each(&mut visit);
+    }
+
+    /// Takes every child out.
+    pub(crate) fn clear(&self, writer: &mut Writer) {
+        for entry in &*self.entries {
+            entry.child.replace(None, writer);
+        }
+    }
+
+    /// Returns how many children would still be too few for this size.
+    pub(crate) fn is_sparse(&self, live: u32) -> bool {
+        self.entries.len() > SMALL && (live as usize) * 6 <= self.entries.len()
+    }
+
+    /// Returns the bytes held on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        ARC_BYTES + size_of_val::<[Entry<V>]>(&self.entries)
+    }
+
+    /// Returns how many entries were ever filled.
+    pub(crate) fn used(&self) -> usize {
+        self.entries
+            .iter()
+            .filter(|entry| entry.key.load(Ordering::Relaxed) != UNUSED)
+            .count()
+    }
+
+    /// Returns the entries to look at for `key`, each once.
+    #[inline]
+    fn probe(&self, key: u64) -> impl Iterator<Item = usize> + use<V> {
+        let mask = self.entries.len() - 1;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the upper half of a product"
+        )]
+        let start = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
+        (0..=mask).map(move |step| (start + step) & mask)
+    }
+}
+
+/// Returns how many entries may be filled before probes grow long.
+fn fill_max(size: usize) -> usize {
+    if size <= SMALL { size } else { size / 4 * 3 }
+}
+
+/// Returns the key of a page. Pages 0 and 1 share one, which costs a longer probe and nothing else.
+fn key_of(page: Fingerprint) -> u64 {
+    if page.0 == UNUSED { 1 } else { page.0 }
+}

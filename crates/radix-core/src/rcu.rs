@@ -1,0 +1,263 @@
+//! Read-copy-update for one writer and a fixed number of readers: a [`Slot`] holds a shared value that
+//! the writer replaces; a reader pins an epoch, looks, and unpins; what was replaced is freed once no
+//! pinned reader can still look at it. The only module of this crate with `unsafe`.
+//!
+//! The rule that makes it sound: a slot belongs to one [`Domain`] for life. Its content is taken out only
+//! through that domain's [`Writer`], of which there is one, and read only under a guard of that domain.
+//!
+//! Source: epoch-based reclamation, K. Fraser, "Practical lock-freedom" (UCAM-CL-TR-579) §5.2.3.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::ptr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::limits::RETIRED_BATCH;
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, fence};
+
+/// A pin that no reader owns.
+const VACANT: u64 = 0;
+/// A pin whose reader is not looking at anything.
+const IDLE: u64 = 1;
+/// The first epoch; smaller values are states of a pin.
+const EPOCH_FIRST: u64 = 2;
+
+type Retired = Arc<dyn Any + Send + Sync>;
+
+/// One reader's published epoch, on cache lines of its own.
+#[repr(align(128))]
+struct Pin(AtomicU64);
+
+/// What the one writer and its readers share.
+pub(crate) struct Domain {
+    epoch: AtomicU64,
+    pins: Box<[Pin]>,
+    /// What the writer left behind when it went; freed with the domain, so after the last reader.
+    buried: Mutex<Vec<Retired>>,
+}
+
+impl Domain {
+    /// Returns a domain for up to `readers_max` readers, and its only writer.
+    #[must_use]
+    pub(crate) fn new(readers_max: usize) -> (Arc<Domain>, Writer) {
+        let domain = Arc::new(Domain {
+            epoch: AtomicU64::new(EPOCH_FIRST),
+            pins: (0..readers_max)
+                .map(|_| Pin(AtomicU64::new(VACANT)))
+                .collect(),
+            buried: Mutex::new(Vec::new()),
+        });
+        let writer = Writer {
+            domain: Arc::clone(&domain),
+            limbo: VecDeque::new(),
+            collect_at: RETIRED_BATCH,
+        };
+        (domain, writer)
+    }
+
+    /// Claims a reader's pin, or returns `None` when all are taken.
+    #[must_use]
+    pub(crate) fn register(self: &Arc<Self>) -> Option<Registration> {
+        let at = self.pins.iter().position(|pin| {
+            pin.0
+                .compare_exchange(VACANT, IDLE, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+        })?;
+        Some(Registration {
+            domain: Arc::clone(self),
+            at,
+            not_sync: PhantomData,
+        })
+    }
+
+    /// Returns how many readers there may be.
+    #[must_use]
+    pub(crate) fn readers_max(&self) -> usize {
+        self.pins.len()
+    }
+
+    /// Returns the oldest epoch that a reader is pinned at.
+    fn oldest_pin(&self) -> u64 {
+        self.pins
+            .iter()
+            .map(|pin| pin.0.load(Ordering::Acquire))
+            .filter(|epoch| *epoch >= EPOCH_FIRST)
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+}
+
+/// A reader's claim on a pin. It may move between threads but not be shared by two.
+pub(crate) struct Registration {
+    domain: Arc<Domain>,
+    at: usize,
+    not_sync: PhantomData<Cell<()>>,
+}
+
+impl Registration {
+    /// Pins the present: what the guard's holder loads from now on stays until the guard is dropped.
+    ///
+    /// Cost: a store and a fence; never waits.   Panics: when this reader's last guard still lives.
+    #[must_use]
+    pub(crate) fn pin(&self) -> Guard<'_> {
+        let pin = &self.domain.pins[self.at].0;
+        assert_eq!(
+            pin.load(Ordering::Relaxed),
+            IDLE,
+            "a reader has one guard at a time"
+        );
+        // An epoch that is old by now only keeps more alive.
+        let epoch = self.domain.epoch.load(Ordering::Acquire);
+        pin.store(epoch, Ordering::Relaxed);
+        // Pairs with the fence in `Writer::advance`: either the writer sees this pin, or what follows
+        // sees everything the writer had replaced.
+        fence(Ordering::SeqCst);
+        Guard { pin: Some(pin) }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.domain.pins[self.at].0.store(VACANT, Ordering::Release);
+    }
+}
+
+/// Leave to look into slots.
+pub(crate) struct Guard<'a> {
+    /// `None` for the writer's own: nothing is freed while the writer is borrowed.
+    pin: Option<&'a AtomicU64>,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if let Some(pin) = self.pin {
+            pin.store(IDLE, Ordering::Release);
+        }
+    }
+}
+
+/// The right to replace. There is one per domain.
+pub(crate) struct Writer {
+    domain: Arc<Domain>,
+    /// What was replaced, with the epoch at that time, oldest first.
+    limbo: VecDeque<(u64, Retired)>,
+    collect_at: usize,
+}
+
+impl Writer {
+    /// Returns leave to look that costs nothing; the writer cannot replace while it is held.
+    #[must_use]
+    pub(crate) fn guard(&self) -> Guard<'_> {
+        Guard { pin: None }
+    }
+
+    /// Frees what no reader can see any more, when enough has gathered to be worth a look at all pins.
+    pub(crate) fn collect_some(&mut self) {
+        if self.limbo.len() >= self.collect_at {
+            self.collect();
+        }
+    }
+
+    /// Frees what no reader can see any more. Cost: a look at every pin, plus what is freed; never waits.
+    pub(crate) fn collect(&mut self) {
+        self.advance();
+        let oldest = self.domain.oldest_pin();
+        while self.limbo.front().is_some_and(|(epoch, _)| *epoch < oldest) {
+            self.limbo.pop_front();
+        }
+        if self.limbo.capacity() > 4 * RETIRED_BATCH && self.limbo.len() * 4 < self.limbo.capacity()
+        {
+            self.limbo.shrink_to(2 * RETIRED_BATCH);
+        }
+        self.collect_at = self.limbo.len() + RETIRED_BATCH;
+    }
+
+    /// Opens a new epoch and returns the one that ended: see [`Writer::is_over`].
+    pub(crate) fn advance(&mut self) -> u64 {
+        let ended = self.domain.epoch.load(Ordering::Relaxed);
+        self.domain.epoch.store(ended + 1, Ordering::Release);
+        fence(Ordering::SeqCst);
+        ended
+    }
+
+    /// Returns whether every reader has forgotten what was replaced in epoch `ended` or before.
+    #[must_use]
+    pub(crate) fn is_over(&self, ended: u64) -> bool {
+        fence(Ordering::SeqCst);
+        ended < self.domain.oldest_pin()
+    }
+
+    /// Returns the domain.
+    #[must_use]
+    pub(crate) fn domain(&self) -> &Arc<Domain> {
+        &self.domain
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let mut buried = self
+            .domain
+            .buried
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        buried.extend(self.limbo.drain(..).map(|(_, retired)| retired));
+    }
+}
+
+/// A place for one shared value that readers follow and the writer replaces.
+pub(crate) struct Slot<T> {
+    /// Null, or from `Arc::into_raw`: the slot owns one count.
+    at: AtomicPtr<T>,
+    owns: PhantomData<Arc<T>>,
+}
+
+impl<T: Send + Sync + 'static> Slot<T> {
+    /// Returns a slot with that content.
+    #[must_use]
+    pub(crate) fn new(value: Option<Arc<T>>) -> Slot<T> {
+        Slot {
+            at: AtomicPtr::new(into_raw(value)),
+            owns: PhantomData,
+        }
+    }
+
+    /// Returns the content as of now.
+    #[must_use]
+    #[inline]
+    pub(crate) fn load<'g>(&'g self, _guard: &'g Guard<'_>) -> Option<&'g T> {
+        let at = self.at.load(Ordering::Acquire);
+        // SAFETY: `at` is null or came from `Arc::into_raw`, and the slot's count on it ends in one of two
+        // ways. `replace` hands the count to the writer's limbo, which keeps it while any guard that was
+        // taken before lives (and `_guard` lives for 'g). Dropping the slot needs it unborrowed, and it is
+        // borrowed for 'g.
+        unsafe { at.as_ref() }
+    }
+
+    /// Puts `value` in place; the old content is freed when no reader can see it any more.
+    pub(crate) fn replace(&self, value: Option<Arc<T>>, writer: &mut Writer) {
+        let old = self.at.swap(into_raw(value), Ordering::AcqRel);
+        if !old.is_null() {
+            // SAFETY: `old` came from `Arc::into_raw`, and the swap took the slot's count out of it.
+            let old: Arc<T> = unsafe { Arc::from_raw(old) };
+            let epoch = writer.domain.epoch.load(Ordering::Relaxed);
+            writer.limbo.push_back((epoch, old));
+        }
+    }
+}
+
+fn into_raw<T>(value: Option<Arc<T>>) -> *mut T {
+    value.map_or(ptr::null_mut(), |value| Arc::into_raw(value).cast_mut())
+}
+
+impl<T> Drop for Slot<T> {
+    fn drop(&mut self) {
+        let at = self.at.load(Ordering::Relaxed);
+        if !at.is_null() {
+            // SAFETY: `at` came from `Arc::into_raw`, the slot owns the count, and nobody borrows the slot.
+            drop(unsafe { Arc::from_raw(at) });
+        }
+    }
+}
