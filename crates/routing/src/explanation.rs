@@ -157,8 +157,8 @@ impl fmt::Display for Outcome {
             reason,
         } = match self {
             Outcome::Chosen(choice) => *choice,
-            Outcome::NoCandidates => return f.write_str("nobody: no candidates"),
-            Outcome::NoneRoutable => return f.write_str("nobody: no candidate is routable"),
+            Outcome::NoCandidates => return f.write_str("nobody: there is no candidate"),
+            Outcome::NoneRoutable => return f.write_str("nobody: no candidate is routable now"),
         };
         let why = match reason {
             Reason::WarmUp => "drawn at random, the tree is warming up",

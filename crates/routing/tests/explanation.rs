@@ -1,4 +1,5 @@
 //! Explanations: that they are the decision, whole, and readable by people and programs.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use proptest::prelude::*;
 use radix_core::Fingerprint;

@@ -1,4 +1,5 @@
 //! What the policy promises, one claim each.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use radix_core::Fingerprint;
 use radix_core::id::{Namespace, Rank};

@@ -62,6 +62,7 @@ impl Config {
     /// Checks that a ring can be built from these settings.
     ///
     /// Errors: the first [`ConfigError`] found; state: there is none yet.
+    // spec: TOPO-2
     pub fn check(&self) -> Result<(), ConfigError> {
         let count = self.members.len();
         if count > limits::MEMBERS_MAX {

@@ -8,7 +8,7 @@ pub const MEMBERS_MAX: usize = 4096;
 /// Largest ring for which a plain ring (fan-out 1) is the default; above it, fingers are.
 pub const RING_MEMBERS_MAX: usize = 16;
 
-/// Fan-out of the default finger tree. Source: `docs/protocols/topology.md`, "Choosing the fan-out".
+/// Fan-out of the default finger tree. See `docs/protocols/topology.md`, "Choosing the fan-out".
 pub const FINGER_FANOUT: u16 = 4;
 
 /// Hops a broadcast may travel beyond the known members: others may know members that we do not.

@@ -137,6 +137,7 @@ impl Ring {
 }
 
 /// Steps from `from` to `to` in ring order over all rank ids; 0 only for the same rank.
+// spec: TOPO-1
 fn distance(from: Rank, to: Rank) -> u16 {
     to.0.wrapping_sub(from.0)
 }

@@ -101,6 +101,7 @@ impl Topology {
     }
 
     /// Returns the hops that a fresh broadcast may travel. Arcs end it long before; this is defence only.
+    // spec: TOPO-6
     #[must_use]
     pub fn ttl_initial(&self) -> u16 {
         let members = u16::try_from(self.members.len() + 1).unwrap_or(u16::MAX);

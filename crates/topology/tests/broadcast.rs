@@ -1,4 +1,5 @@
 //! The theorem of the arcs: at most once, in at most N sends, whatever anybody believes.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -1,4 +1,5 @@
 //! Links, heartbeats and silence, in virtual time: real topologies that exchange real heartbeats.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
