@@ -40,12 +40,19 @@ pub(crate) enum Stage {
 
 impl Fetch {
     /// Notes how far a peer is; a later word replaces an earlier one.
-    pub(crate) fn heard(&mut self, peer: Rank, seq: Seq) {
-        self.ahead.retain(|(known, _)| *known != peer);
+    ///
+    /// Returns whether this makes it worth asking now: a peer not asked in vain that has more than was known.
+    pub(crate) fn heard(&mut self, peer: Rank, seq: Seq) -> bool {
+        let before = self
+            .ahead
+            .iter()
+            .position(|(known, _)| *known == peer)
+            .map(|at| self.ahead.remove(at).1);
         if self.ahead.len() == PEERS_AHEAD_MAX {
             self.ahead.remove(0);
         }
         self.ahead.push((peer, seq));
+        before.is_none_or(|before| before < seq) && !self.tried.contains(&peer)
     }
 
     /// Forgets a peer that cannot be reached.

@@ -40,6 +40,10 @@ impl<S: State> Replica<S> {
     /// It travels with the next [`flush`](Replica::flush), or by itself when the batch is `batch_delay` old.
     /// Errors: [`PublishError`]. Cost: of applying it; one copy of its bytes.
     // spec: OPLOG-1
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a published op belongs to the log"
+    )]
     pub fn publish(&mut self, now: Timestamp, op: Op) -> Result<Seq, PublishError> {
         if matches!(op, Op::Checkpoint { .. }) {
             return Err(PublishError::Checkpoint);

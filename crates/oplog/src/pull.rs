@@ -18,20 +18,19 @@ impl<S: State> Replica<S> {
     /// Notes that `peer` claims op `seq` of a known log to exist; asks for what lacks after a while.
     // spec: OPLOG-6, OPLOG-7
     pub(crate) fn want(&mut self, now: Timestamp, peer: Rank, rank: Rank, seq: Seq) {
-        let wait = self.jittered(self.config.pull_delay);
-        let Some(remote) = self.remotes.get_mut(&rank) else {
+        let Some(remote) = self
+            .remotes
+            .get_mut(&rank)
+            .filter(|remote| seq > remote.seq)
+        else {
             return;
         };
-        if seq <= remote.seq {
-            return;
-        }
-        remote.fetch.heard(peer, seq);
+        let news = remote.fetch.heard(peer, seq);
         remote.fetch.wanted = remote.fetch.wanted.max(seq);
-        if remote.fetch.is_idle() {
-            remote.fetch.stage = Stage::Waiting {
-                at: now.after(wait),
-            };
-            self.sync_timer(rank);
+        match remote.fetch.stage {
+            Stage::Idle => self.wait(now, rank, self.config.pull_delay),
+            Stage::Waiting { at } if news => self.hurry(now, rank, at),
+            Stage::Waiting { .. } | Stage::Asked { .. } => {}
         }
     }
 
@@ -85,12 +84,19 @@ impl<S: State> Replica<S> {
         remote.fetch.progress();
         if remote.fetch.wanted <= remote.seq {
             remote.fetch.stage = Stage::Idle;
-        } else if let Stage::Asked {
-            deadline, assembly, ..
-        } = &mut remote.fetch.stage
-        {
-            *deadline = now.after(self.config.pull_timeout);
-            assembly.take_if(|assembly| assembly.seq() <= remote.seq);
+        }
+        match &mut remote.fetch.stage {
+            Stage::Idle => {}
+            Stage::Waiting { at } => {
+                let at = *at;
+                return self.hurry(now, rank, at);
+            }
+            Stage::Asked {
+                deadline, assembly, ..
+            } => {
+                *deadline = now.after(self.config.pull_timeout);
+                assembly.take_if(|assembly| assembly.seq() <= remote.seq);
+            }
         }
         self.sync_timer(rank);
     }
@@ -124,7 +130,8 @@ impl<S: State> Replica<S> {
         let Some(remote) = self.remotes.get_mut(&origin.rank) else {
             return;
         };
-        if remote.origin.inc <= origin.inc {
+        let same = remote.origin == origin;
+        if same {
             remote.fetch.heard(peer, have);
         }
         let Stage::Asked {
@@ -139,7 +146,7 @@ impl<S: State> Replica<S> {
         if asked != peer {
             return;
         }
-        if remote.seq >= from && have > remote.seq {
+        if same && remote.seq >= from && have > remote.seq {
             self.ask_peer(now, origin.rank, peer, out);
         } else {
             self.ask_another(now, origin.rank, out);
@@ -260,7 +267,6 @@ impl<S: State> Replica<S> {
         }
         let before = remote.seq;
         remote.resume(head.seq, head.chain);
-        self.sessions.drop_rank(origin.rank);
         self.counters.snapshots_loaded += 1;
         out.push(Output::Event(Event::SnapshotLoaded {
             origin,
@@ -358,6 +364,13 @@ impl<S: State> Replica<S> {
             message: Message::Pull { origin, from },
         });
         self.sync_timer(rank);
+    }
+
+    /// Brings a waiting forward when there is reason to ask sooner than the back-off has it.
+    fn hurry(&mut self, now: Timestamp, rank: Rank, at: Timestamp) {
+        if at > now.after(self.config.pull_delay * 2) {
+            self.wait(now, rank, self.config.pull_delay);
+        }
     }
 
     fn wait(&mut self, now: Timestamp, rank: Rank, wait: Duration) {
