@@ -159,10 +159,6 @@ impl<V: Value> ChildTable<V> {
     #[inline]
     fn probe(&self, key: u64) -> impl Iterator<Item = usize> + use<V> {
         let mask = self.entries.len() - 1;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the upper half of a product"
-        )]
         let start = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
         (0..=mask).map(move |step| (start + step) & mask)
     }

@@ -32,10 +32,6 @@ pub(crate) fn sum(run: CopyRun, pages: &[Fingerprint]) -> u64 {
 }
 
 /// Multiplies to 128 bits and folds the halves (as wyhash does).
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the two halves of a product"
-)]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64

@@ -120,7 +120,6 @@ fn pack(holder: Holder) -> u32 {
     u32::from(holder.rank.0) << 16 | u32::from(holder.source.0)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "two halves of a u32")]
 fn unpack(cell: u32) -> Holder {
     Holder {
         rank: Rank((cell >> 16) as u16),

@@ -37,6 +37,9 @@ mod tree;
 mod rcu;
 mod sync;
 
+#[cfg(all(test, not(radixmesh_loom)))]
+mod model;
+
 pub use index::{Index, IndexConfig, IndexStats};
 pub use matches::Matches;
 pub use page::{Fingerprint, FingerprintKey};

@@ -123,7 +123,7 @@ impl Positions {
     pub(crate) fn exact(&self, mut read: impl FnMut()) -> bool {
         for _ in 0..EXACT_READ_TRIES_MAX {
             let before = self.stamp.load(Ordering::Acquire);
-            if before % 2 == 0 {
+            if before.is_multiple_of(2) {
                 read();
                 fence(Ordering::Acquire);
                 if self.stamp.load(Ordering::Relaxed) == before {

@@ -6,7 +6,7 @@ use crate::id::{CopyRange, Rank, Seq, SourceId};
 use crate::index::Index;
 
 /// All pages an op can have.
-const ALL: (u32, u32) = (0, u32::MAX);
+const ALL: (u32, u32) = (0, 1 << 16);
 
 impl Index {
     /// Removes ranges of one op and returns how many live copies died.
