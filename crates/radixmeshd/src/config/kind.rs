@@ -1,0 +1,314 @@
+//! The kinds of values that keys take, how each is read from TOML or from plain text, and its range in words.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use figment::value::Value;
+use radixmesh::radix_core::FingerprintKey;
+use tracing_subscriber::EnvFilter;
+
+/// What values a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A word.
+    Text {
+        /// Longest accepted.
+        chars_max: usize,
+    },
+    /// `host:port`.
+    Address {
+        /// Lowest accepted port.
+        port_min: u16,
+    },
+    /// A list of `host:port`.
+    Addresses,
+    /// `auto`, `off` or `host:port`.
+    Admin,
+    /// A whole number.
+    Count {
+        /// Lowest accepted.
+        min: u64,
+        /// Highest accepted.
+        max: u64,
+    },
+    /// A time with its unit.
+    Time {
+        /// Lowest accepted. Unit: ms.
+        min_ms: u64,
+        /// Highest accepted. Unit: ms.
+        max_ms: u64,
+    },
+    /// Yes or no.
+    Flag,
+    /// A path in the file system.
+    Path,
+    /// Directives of tracing's `EnvFilter`.
+    Filter,
+    /// A fingerprint key, or the file that holds it.
+    Secret,
+}
+
+/// A value that was found to be good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// Of [`Kind::Text`], [`Kind::Address`] and [`Kind::Filter`].
+    Text(String),
+    /// Of [`Kind::Addresses`].
+    Texts(Vec<String>),
+    /// Of [`Kind::Admin`].
+    Admin(Admin),
+    /// Of [`Kind::Count`].
+    Count(u64),
+    /// Of [`Kind::Time`].
+    Time(Duration),
+    /// Of [`Kind::Flag`].
+    Flag(bool),
+    /// Of [`Kind::Path`].
+    Path(PathBuf),
+    /// Of [`Kind::Secret`].
+    Secret(FingerprintKey),
+}
+
+/// Where the admin port is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admin {
+    /// Loopback, at the mesh port and 1000.
+    Auto,
+    /// Nowhere.
+    Off,
+    /// There.
+    At(String),
+}
+
+impl Kind {
+    /// Returns the accepted values in words.
+    #[must_use]
+    pub fn range(self) -> String {
+        let time = |ms| humantime::format_duration(Duration::from_millis(ms));
+        match self {
+            Kind::Text { chars_max } => format!("1 to {chars_max} characters"),
+            Kind::Address { port_min: 0 } => "host:port".to_owned(),
+            Kind::Address { port_min } => format!("host:port, the port {port_min} to 65535"),
+            Kind::Addresses => "a list of host:port, each once".to_owned(),
+            Kind::Admin => "\"auto\", \"off\" or host:port".to_owned(),
+            Kind::Count { min, max } => format!("{min} to {max}"),
+            Kind::Time { min_ms, max_ms } => {
+                format!("{} to {}, with its unit", time(min_ms), time(max_ms))
+            }
+            Kind::Flag => "true or false".to_owned(),
+            Kind::Path => "a path".to_owned(),
+            Kind::Filter => {
+                "off, error, warn, info, debug, trace, or directives as \"info,oplog=debug\"".to_owned()
+            }
+            Kind::Secret => "16 hexadecimal digits, or \"file:PATH\" of a file that holds them".to_owned(),
+        }
+    }
+
+    /// Reads a value; the environment and flags deliver every kind as text. Only [`Kind::Secret`] opens a file.
+    ///
+    /// Errors: why it is none, in words that follow "must be" or stand alone.
+    pub fn parse(self, value: &Value) -> Result<Parsed, String> {
+        let must = || format!("must be {}", self.range());
+        match self {
+            Kind::Text { chars_max } => {
+                let text = text(value).ok_or_else(must)?;
+                let chars = text.chars().count();
+                if (1..=chars_max).contains(&chars) { Ok(Parsed::Text(text)) } else { Err(must()) }
+            }
+            Kind::Address { port_min } => {
+                let text = text(value).ok_or_else(must)?;
+                address_port(&text)
+                    .filter(|port| *port >= port_min)
+                    .map(|_| Parsed::Text(text))
+                    .ok_or_else(must)
+            }
+            Kind::Addresses => addresses(value).ok_or_else(must).and_then(|list| {
+                match list.iter().find(|address| address_port(address).is_none_or(|port| port == 0)) {
+                    Some(bad) => Err(format!("`{bad}` is no host:port with a port of 1 to 65535")),
+                    None => Ok(Parsed::Texts(list)),
+                }
+            }),
+            Kind::Admin => {
+                let text = text(value).ok_or_else(must)?;
+                let bare = text.strip_prefix("http://").unwrap_or(&text).trim_end_matches('/');
+                match bare {
+                    "auto" => Ok(Parsed::Admin(Admin::Auto)),
+                    "off" => Ok(Parsed::Admin(Admin::Off)),
+                    _ if address_port(bare).is_some() => Ok(Parsed::Admin(Admin::At(bare.to_owned()))),
+                    _ => Err(must()),
+                }
+            }
+            Kind::Count { min, max } => number(value)
+                .filter(|count| (min..=max).contains(count))
+                .map(Parsed::Count)
+                .ok_or_else(must),
+            Kind::Time { min_ms, max_ms } => {
+                let text = text(value).ok_or_else(must)?;
+                let time =
+                    humantime::parse_duration(&text).map_err(|error| format!("{}: {error}", must()))?;
+                let range = Duration::from_millis(min_ms)..=Duration::from_millis(max_ms);
+                if range.contains(&time) { Ok(Parsed::Time(time)) } else { Err(must()) }
+            }
+            Kind::Flag => match value {
+                Value::Bool(_, flag) => Ok(Parsed::Flag(*flag)),
+                Value::String(_, text) => text.parse().map(Parsed::Flag).map_err(|_| must()),
+                _ => Err(must()),
+            },
+            Kind::Path => match text(value) {
+                Some(text) if !text.is_empty() => Ok(Parsed::Path(text.into())),
+                _ => Err(must()),
+            },
+            Kind::Filter => {
+                let text = text(value).ok_or_else(must)?;
+                EnvFilter::try_new(&text).map_err(|error| format!("{}: {error}", must()))?;
+                Ok(Parsed::Text(text))
+            }
+            Kind::Secret => secret(&text(value).ok_or_else(must)?).map(Parsed::Secret),
+        }
+    }
+}
+
+impl fmt::Display for Parsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Parsed::Text(text) => write!(f, "{text:?}"),
+            Parsed::Texts(list) => write!(f, "{list:?}"),
+            Parsed::Admin(Admin::Auto) => f.write_str("\"auto\""),
+            Parsed::Admin(Admin::Off) => f.write_str("\"off\""),
+            Parsed::Admin(Admin::At(address)) => write!(f, "{address:?}"),
+            Parsed::Count(count) => write!(f, "{count}"),
+            Parsed::Time(time) => write!(f, "\"{}\"", humantime::format_duration(*time)),
+            Parsed::Flag(flag) => write!(f, "{flag}"),
+            Parsed::Path(path) => write!(f, "\"{}\"", path.display()),
+            Parsed::Secret(key) => write!(f, "(a secret with id {:016x})", key.id()),
+        }
+    }
+}
+
+/// Returns the port of `host:port`. IPv6 hosts stand in brackets.
+pub(crate) fn address_port(address: &str) -> Option<u16> {
+    let (host, port) = address.rsplit_once(':')?;
+    let bracketed = host.starts_with('[') && host.ends_with(']') && host.len() > 2;
+    let plain = !host.is_empty() && !host.contains([':', '/', '[', ']', '@', ' ']);
+    if bracketed || plain { port.parse().ok() } else { None }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn number(value: &Value) -> Option<u64> {
+    match value {
+        // Figment keeps signed and unsigned numbers apart.
+        Value::Num(_, number) => match (number.to_u128(), number.to_i128()) {
+            (Some(number), _) => u64::try_from(number).ok(),
+            (None, Some(number)) => u64::try_from(number).ok(),
+            (None, None) => None,
+        },
+        Value::String(_, text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// A TOML list, or text with commas between.
+fn addresses(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::Array(_, items) => items.iter().map(text).collect(),
+        Value::String(_, text) => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Some(items.map(str::to_owned).collect())
+        }
+        _ => None,
+    }
+}
+
+fn secret(text: &str) -> Result<FingerprintKey, String> {
+    let digits = match text.strip_prefix("file:") {
+        None => text.to_owned(),
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read the file `{path}`: {error}"))?,
+    };
+    let digits = digits.trim();
+    let all_hex = digits.chars().all(|digit| digit.is_ascii_hexdigit());
+    match u64::from_str_radix(digits, 16) {
+        Ok(secret) if digits.len() == 16 && all_hex => Ok(FingerprintKey::new(secret)),
+        _ => Err(format!("must be {}", Kind::Secret.range())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(kind: Kind, value: impl Into<Value>, expect: Option<Parsed>) {
+        let value = value.into();
+        assert_eq!(kind.parse(&value).ok(), expect, "{kind:?} {value:?}");
+    }
+
+    #[test]
+    fn numbers_and_flags_are_read_from_toml_and_from_text() {
+        let kind = Kind::Count { min: 1, max: 9 };
+        check(kind, 9, Some(Parsed::Count(9)));
+        check(kind, "3", Some(Parsed::Count(3)));
+        check(kind, 0, None);
+        check(kind, -1, None);
+        check(kind, 2.5, None);
+        check(kind, "ten", None);
+        check(Kind::Flag, true, Some(Parsed::Flag(true)));
+        check(Kind::Flag, "false", Some(Parsed::Flag(false)));
+        check(Kind::Flag, "no", None);
+    }
+
+    #[test]
+    fn a_time_needs_its_unit() {
+        let kind = Kind::Time { min_ms: 10, max_ms: 60_000 };
+        check(kind, "500ms", Some(Parsed::Time(Duration::from_millis(500))));
+        check(kind, "1m", Some(Parsed::Time(Duration::from_secs(60))));
+        check(kind, "500", None);
+        check(kind, 500, None);
+        check(kind, "2m", None);
+    }
+
+    #[test]
+    fn addresses_are_host_and_port() {
+        let kind = Kind::Address { port_min: 1 };
+        let some = |text: &str| Some(Parsed::Text(text.to_owned()));
+        for good in ["127.0.0.1:7000", "node-1.local:1", "[::1]:65535"] {
+            check(kind, good, some(good));
+        }
+        for bad in ["", "7000", ":7000", "::1:7000", "a:0", "a:65536", "http://a:1", "a b:1"] {
+            check(kind, bad, None);
+        }
+        let list = Parsed::Texts(vec!["a:1".to_owned(), "b:2".to_owned()]);
+        check(Kind::Addresses, "a:1, b:2", Some(list.clone()));
+        check(Kind::Addresses, vec!["a:1", "b:2"], Some(list));
+        check(Kind::Addresses, vec!["a:1", "b"], None);
+        check(Kind::Addresses, 3, None);
+    }
+
+    #[test]
+    fn the_admin_port_is_named_by_address_or_url() {
+        check(Kind::Admin, "off", Some(Parsed::Admin(Admin::Off)));
+        let at = Some(Parsed::Admin(Admin::At("a:80".to_owned())));
+        check(Kind::Admin, "a:80", at.clone());
+        check(Kind::Admin, "http://a:80/", at);
+        check(Kind::Admin, "on", None);
+    }
+
+    #[test]
+    fn a_secret_is_sixteen_digits_and_never_printed() {
+        let key = FingerprintKey::new(0x0123_4567_89ab_cdef);
+        check(Kind::Secret, "0123456789abcdef", Some(Parsed::Secret(key)));
+        for bad in ["", "123", "0123456789abcdeg", "+123456789abcdef", "file:/no/such/file"] {
+            check(Kind::Secret, bad, None);
+        }
+        assert!(!Parsed::Secret(key).to_string().contains("0123456789abcdef"));
+    }
+
+    #[test]
+    fn filters_are_checked() {
+        check(Kind::Filter, "info,oplog=debug", Some(Parsed::Text("info,oplog=debug".to_owned())));
+        check(Kind::Filter, "oplog=loud", None);
+    }
+}
