@@ -1,1 +1,28 @@
-//! Skeleton.
+//! A whole RadixMesh node as one deterministic state machine.
+//!
+//! ```text
+//!   Input ──> Node::handle(now, input, &mut effects) ──> Effects
+//!               ├── topology   who is there, who relays what
+//!               ├── oplog      logs, gaps, pulls, snapshots
+//!               └── radix-core the tree that the logs fold into
+//! ```
+//!
+//! Nothing here opens a socket, reads a clock or draws a random number that was not seeded by the
+//! caller. Two drivers run the same object: the simulator in virtual time and the tokio driver of
+//! the crate `radixmesh`. [`wire`] holds every byte that leaves a node.
+
+pub mod config;
+pub mod effect;
+pub mod input;
+mod node;
+mod publish;
+pub use publish::check_path;
+mod readiness;
+pub mod status;
+pub mod wire;
+
+pub use config::{Boot, NodeConfig};
+pub use effect::{Effect, Effects, Event, Lane};
+pub use input::{Input, Publish, PublishError, Receipt, StoredRun, Ticket};
+pub use node::Node;
+pub use status::{Counters, MemberView, Status};
