@@ -1,6 +1,7 @@
 //! What a node tells of itself. Plain data; nothing here changes state.
 
 use radix_core::id::{Incarnation, Rank, Seq};
+use serde::Serialize;
 use topology::Role;
 
 /// What this node believes of one member.
@@ -29,7 +30,7 @@ impl MemberView {
 }
 
 /// Counters of the node itself; those of its parts stand beside them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
     /// Frames received.
     pub frames_in: u64,

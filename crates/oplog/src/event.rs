@@ -153,7 +153,7 @@ pub enum SnapshotFault {
 }
 
 /// Totals since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counters {
     /// Ops appended to the own log.
     pub ops_published: u64,

@@ -1,1 +1,22 @@
-//! Skeleton.
+//! RadixMesh: every node of an LLM fleet holds the same radix tree of which KV prefix is cached where.
+//!
+//! This crate is the facade: it runs one [`node::Node`] on tokio, moves frames between it and its
+//! peers, and offers publishing, lookups and the admin port. It decides nothing; the parts do.
+
+pub mod admin;
+pub mod clock;
+pub mod config;
+mod core;
+mod driver;
+pub mod engine;
+mod incarnation;
+pub mod lookup;
+pub mod mesh;
+pub mod record;
+
+pub use config::{Config, ConfigError, Member, SimulatedEngine};
+pub use driver::Report;
+pub use lookup::Lookup;
+pub use mesh::{Mesh, Running, ShutDown, StartError};
+
+pub use {engines, node, oplog, radix_core, routing, topology, transport};

@@ -1,0 +1,12 @@
+//! The admin port: HTTP and JSON for operators, engines without a native client, and tests.
+//!
+//! It runs on a thread of its own: parsing a long prompt never delays a frame. What it knows of the
+//! tree it reads without a lock.
+
+pub mod api;
+mod handlers;
+mod metrics;
+mod refusal;
+mod server;
+
+pub(crate) use server::Server;

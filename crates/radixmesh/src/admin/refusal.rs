@@ -1,0 +1,60 @@
+//! A refused request: a status code and a sentence that says what was wrong and what happened to the state.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::api::ErrorResponse;
+use crate::engine::EngineError;
+use crate::mesh::ShutDown;
+
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    error: String,
+}
+
+impl Refusal {
+    pub(crate) fn bad_request(error: impl Into<String>) -> Self {
+        Refusal { status: StatusCode::BAD_REQUEST, error: error.into() }
+    }
+
+    pub(crate) fn not_found(error: impl Into<String>) -> Self {
+        Refusal { status: StatusCode::NOT_FOUND, error: error.into() }
+    }
+
+    pub(crate) fn unavailable(error: impl Into<String>) -> Self {
+        Refusal { status: StatusCode::SERVICE_UNAVAILABLE, error: error.into() }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(ErrorResponse { error: self.error })).into_response()
+    }
+}
+
+impl From<JsonRejection> for Refusal {
+    fn from(rejection: JsonRejection) -> Self {
+        Refusal { status: rejection.status(), error: format!("{}; nothing was changed", rejection.body_text()) }
+    }
+}
+
+impl From<QueryRejection> for Refusal {
+    fn from(rejection: QueryRejection) -> Self {
+        Refusal { status: rejection.status(), error: rejection.body_text() }
+    }
+}
+
+impl From<ShutDown> for Refusal {
+    fn from(error: ShutDown) -> Self {
+        Refusal::unavailable(error.to_string())
+    }
+}
+
+impl From<EngineError> for Refusal {
+    fn from(error: EngineError) -> Self {
+        Refusal::unavailable(error.to_string())
+    }
+}
