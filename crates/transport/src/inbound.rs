@@ -144,11 +144,6 @@ impl Inbound {
         while stream.read(&mut self.buffer).await? > 0 {}
         Ok(())
     }
-
-    #[cfg(test)]
-    pub(crate) fn capacity(&self) -> usize {
-        self.buffer.len()
-    }
 }
 
 /// The meaning of a frame that is not on a lane, after the handshake.
@@ -164,4 +159,113 @@ fn ending(kind: Kind, payload: &[u8]) -> CloseReason {
         }
     };
     reason.unwrap_or_else(CloseReason::Protocol)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::seal;
+    use crate::identity::NodeId;
+    use crate::lane::Lane;
+    use std::sync::Mutex;
+    use std::task::Waker;
+
+    #[derive(Default)]
+    struct Sizes(Mutex<Vec<usize>>);
+
+    impl Handler for Sizes {
+        fn on_frame(&self, _: &Peer, _: Lane, frame: &[u8]) -> Verdict {
+            self.0.lock().unwrap().push(frame.len());
+            Verdict::Continue
+        }
+    }
+
+    /// A stream that gives its bytes in pieces.
+    struct Pieces {
+        bytes: Vec<u8>,
+        at: usize,
+        most: usize,
+    }
+
+    impl AsyncRead for Pieces {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            into: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let some = self
+                .most
+                .min(into.remaining())
+                .min(self.bytes.len() - self.at);
+            into.put_slice(&self.bytes[self.at..self.at + some]);
+            self.at += some;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn read_all(
+        bytes: Vec<u8>,
+        most: usize,
+        payload_max: usize,
+    ) -> (Vec<usize>, CloseReason, usize) {
+        let peer = Peer {
+            node: NodeId(1),
+            epoch: 0,
+            boot: 0,
+            protocol: 0,
+            address: String::new(),
+        };
+        let (sizes, counters) = (Sizes::default(), Counters::default());
+        let mut stream = Pieces { bytes, at: 0, most };
+        let mut inbound = Inbound::new(payload_max, 64 * 1024);
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            match inbound.poll_step(&mut cx, &mut stream, &sizes, &peer, &counters) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(why)) => {
+                    return (sizes.0.into_inner().unwrap(), why, inbound.buffer.len());
+                }
+                Poll::Pending => panic!("pieces are always ready"),
+            }
+        }
+    }
+
+    fn frames(sizes: &[usize]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for size in sizes {
+            let start = bytes.len();
+            bytes.resize(start + HEADER_BYTES + size, 5);
+            seal(&mut bytes[start..], Kind::Lane(Lane::Bulk));
+        }
+        bytes
+    }
+
+    #[test]
+    fn frames_are_delivered_however_the_stream_is_cut() {
+        let mut random = fastrand::Rng::with_seed(4);
+        for most in [1, 2, 3, 11, 12, 13, 100, 5_000, 1 << 20] {
+            let mut sizes: Vec<_> = (0..200).map(|_| random.usize(0..200)).collect();
+            sizes.extend([0, 70_000, 0, 100_000, 3]);
+            let (read, why, buffer) = read_all(frames(&sizes), most, 100_000);
+            assert_eq!((read, why), (sizes, CloseReason::PeerGone));
+            assert_eq!(
+                buffer,
+                100_000 + HEADER_BYTES,
+                "the buffer is as large as the largest frame"
+            );
+        }
+    }
+
+    #[test]
+    fn the_buffer_grows_to_its_chunk_and_not_for_a_refused_length() {
+        let many = frames(&[100; 5_000]);
+        let (read, _, buffer) = read_all(many, usize::MAX, 1 << 20);
+        assert_eq!((read.len(), buffer), (5_000, 64 * 1024));
+        let (_, why, buffer) = read_all(u32::MAX.to_be_bytes().to_vec(), 4, 1 << 20);
+        assert!(matches!(
+            why,
+            CloseReason::Protocol(ProtocolError::TooLong { .. })
+        ));
+        assert_eq!(buffer, READ_BUFFER_MIN);
+    }
 }

@@ -130,10 +130,11 @@ impl Signal {
 
     /// Wakes whoever asked. What was changed before is seen by the woken.
     pub(crate) fn notify(&self) {
-        if self.armed.load(SeqCst) && self.armed.swap(false, SeqCst) {
-            if let Some(waker) = lock(&self.waker).as_ref() {
-                waker.wake_by_ref();
-            }
+        if self.armed.load(SeqCst)
+            && self.armed.swap(false, SeqCst)
+            && let Some(waker) = lock(&self.waker).as_ref()
+        {
+            waker.wake_by_ref();
         }
     }
 }

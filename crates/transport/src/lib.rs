@@ -51,6 +51,8 @@ mod backoff;
 mod keeper;
 mod links;
 
+pub mod conformance;
+
 pub use connection::Connection;
 pub use counters::Counters;
 pub use error::{

@@ -206,3 +206,184 @@ fn write(
     }
     stream.poll_write_vectored(cx, &parts.map(IoSlice::new))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{self, Kind, Parsed};
+    use crate::handshake;
+    use std::task::Waker;
+
+    /// A socket that takes as much as it likes.
+    struct Fickle {
+        random: fastrand::Rng,
+        written: Vec<u8>,
+        most: usize,
+    }
+
+    impl AsyncWrite for Fickle {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let most = self.most;
+            match self.random.usize(0..=most) {
+                0 => Poll::Pending,
+                some => {
+                    let some = some.min(bytes.len());
+                    self.written.extend_from_slice(&bytes[..some]);
+                    Poll::Ready(Ok(some))
+                }
+            }
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            parts: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let all: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+            assert!(all.len() <= 64, "a write of {} bytes", all.len());
+            self.as_mut().poll_write(cx, &all)
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            true
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn queues() -> [LaneQueue; Lane::COUNT] {
+        Lane::ALL.map(|lane| LaneQueue::new(lane, 100_000))
+    }
+
+    fn frames(mut bytes: &[u8]) -> Vec<(Kind, Vec<u8>)> {
+        let mut frames = Vec::new();
+        while !bytes.is_empty() {
+            let Ok(Parsed::Frame {
+                kind,
+                payload,
+                total,
+            }) = frame::parse(bytes, 1000)
+            else {
+                panic!("{} bytes are no frame", bytes.len())
+            };
+            frames.push((kind, payload.to_vec()));
+            bytes = &bytes[total..];
+        }
+        frames
+    }
+
+    #[test]
+    fn frames_stay_whole_and_in_their_lanes_order_however_little_is_written_at_once() {
+        for seed in 0..200 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let queues = queues();
+            let mut outbound = Outbound::new(64);
+            let mut socket = Fickle {
+                random: random.fork(),
+                written: Vec::new(),
+                most: random.usize(1..100),
+            };
+            let mut pushed: [Vec<Vec<u8>>; Lane::COUNT] = Default::default();
+            let mut cx = Context::from_waker(Waker::noop());
+            let counters = Counters::default();
+            for round in 0.. {
+                if round < 200 && random.u32(0..3) == 0 {
+                    let lane = random.usize(0..Lane::COUNT);
+                    let payload = vec![random.u8(..); random.usize(0..150)];
+                    queues[lane]
+                        .push(payload.len(), |buffer| buffer.copy_from_slice(&payload))
+                        .unwrap();
+                    pushed[lane].push(payload);
+                }
+                let step = outbound.poll_step(&mut cx, &mut socket, &queues, &counters, |_| ());
+                if round >= 200 && matches!(step, Poll::Ready(Ok(Wrote::All))) {
+                    break;
+                }
+            }
+            let mut arrived: [Vec<Vec<u8>>; Lane::COUNT] = Default::default();
+            for (kind, payload) in frames(&socket.written) {
+                let Kind::Lane(lane) = kind else {
+                    panic!("seed {seed}: {kind:?}")
+                };
+                arrived[lane.index()].push(payload);
+            }
+            assert_eq!(arrived, pushed, "seed {seed}");
+            assert!(
+                queues.iter().all(|queue| queue.queued() == 0),
+                "seed {seed}"
+            );
+            assert_eq!(counters.bytes_out.into_inner(), socket.written.len() as u64);
+        }
+    }
+
+    #[test]
+    fn an_abrupt_end_finishes_the_torn_frame_and_nothing_else() {
+        for seed in 0..100 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let queues = queues();
+            let mut outbound = Outbound::new(64);
+            let mut socket = Fickle {
+                random: random.fork(),
+                written: Vec::new(),
+                most: 50,
+            };
+            for lane in &queues {
+                lane.push(100, |buffer| buffer.fill(1)).unwrap();
+                lane.push(100, |buffer| buffer.fill(2)).unwrap();
+            }
+            let mut cx = Context::from_waker(Waker::noop());
+            let counters = Counters::default();
+            for _ in 0..random.u32(0..6) {
+                let _ = outbound.poll_step(&mut cx, &mut socket, &queues, &counters, |_| ());
+            }
+            let begun = socket.written.len().div_ceil(112);
+            outbound.keep_only_torn();
+            outbound.close_with(handshake::explain(Kind::Close, 0, "bye"));
+            while !matches!(
+                outbound.poll_step(&mut cx, &mut socket, &queues, &counters, |_| ()),
+                Poll::Ready(Ok(Wrote::All))
+            ) {}
+            let frames = frames(&socket.written);
+            assert_eq!(frames.len(), begun + 1, "seed {seed}");
+            assert_eq!(frames[begun].0, Kind::Close, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn control_waits_for_one_frame_and_not_for_the_lane() {
+        let queues = queues();
+        let mut outbound = Outbound::new(64);
+        let mut socket = Fickle {
+            random: fastrand::Rng::with_seed(1),
+            written: Vec::new(),
+            most: 30,
+        };
+        for _ in 0..20 {
+            queues[2].push(88, |_| ()).unwrap();
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        let counters = Counters::default();
+        while socket.written.is_empty() {
+            let _ = outbound.poll_step(&mut cx, &mut socket, &queues, &counters, |_| ());
+        }
+        let begun = socket.written.len().div_ceil(100);
+        queues[0].push(1, |_| ()).unwrap();
+        while queues[2].queued() > 0 {
+            let _ = outbound.poll_step(&mut cx, &mut socket, &queues, &counters, |_| ());
+        }
+        let at = frames(&socket.written)
+            .iter()
+            .position(|(kind, _)| *kind == Kind::Lane(Lane::Control));
+        assert_eq!(at, Some(begun));
+    }
+}
