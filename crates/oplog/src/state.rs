@@ -1,7 +1,7 @@
 //! What the logs fold into, as far as the logs need to know it.
 
-use radix_core::id::{Incarnation, Namespace, OpId, OriginId, Rank, Seq, SourceId, Tier};
-use radix_core::page::Fingerprint;
+use radix_core::SnapshotRun;
+use radix_core::id::{Incarnation, OpId, OriginId, Rank, Seq};
 use thiserror::Error;
 
 use crate::op::Op;
@@ -55,37 +55,4 @@ pub enum ApplyError {
         /// Which limit.
         limit: &'static str,
     },
-}
-
-/// Copies of one log that lie one behind the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SnapshotRun {
-    /// Who holds them.
-    pub source: SourceId,
-    /// Where their bytes lie.
-    pub tier: Tier,
-    /// What the first page continues.
-    pub place: SnapshotPlace,
-    /// First page's name: the insert op.
-    pub seq: Seq,
-    /// First page's name: the page inside the op.
-    pub idx: u16,
-    /// The pages.
-    pub pages: Vec<Fingerprint>,
-}
-
-/// Where a run continues.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SnapshotPlace {
-    /// At the first page of a namespace.
-    Root(Namespace),
-    /// Behind a copy of an earlier run.
-    Copy {
-        /// The insert op.
-        seq: Seq,
-        /// The page inside it.
-        idx: u16,
-    },
-    /// Behind a path.
-    Path(Namespace, Vec<Fingerprint>),
 }

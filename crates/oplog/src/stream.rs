@@ -1,10 +1,10 @@
 //! A snapshot as one stream of bytes: postcard of (seq, index, insert), one run behind the other.
 
 use radix_core::id::Seq;
+use radix_core::{SnapshotPlace, SnapshotRun};
 
 use crate::limits::OP_PAGES_MAX;
 use crate::op::{Insert, Pages, Parent};
-use crate::state::{SnapshotPlace, SnapshotRun};
 
 /// Writes runs as bytes and counts their copies.
 // spec: OPLOG-9

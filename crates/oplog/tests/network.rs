@@ -126,10 +126,10 @@ fn op(net: &mut Net, node: u16, kind: u8, pick: u16, page: u64) -> Op {
         }),
         (2 | 3, Some((seq, idx))) => insert_at(Parent::Copy { seq, idx }),
         (4 | 5, Some((seq, idx))) => remove(seq.0, idx, pick % 3 + 1),
-        (6, _) if pick % 16 == 0 => Op::ResetSource {
+        (6, _) if pick.is_multiple_of(16) => Op::ResetSource {
             source: SourceId(1),
         },
-        (7, _) if pick % 8 == 0 => insert_at(Parent::Copy {
+        (7, _) if pick.is_multiple_of(8) => insert_at(Parent::Copy {
             seq: radix_core::id::Seq(9_999),
             idx: 0,
         }),

@@ -7,14 +7,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use oplog::{
-    ApplyError, Batch, Config, Event, Insert, Message, Op, Output, Pages, Parent, Replica,
-    SnapshotPlace, SnapshotRun, State,
+    ApplyError, Batch, Config, Event, Insert, Message, Op, Output, Pages, Parent, Replica, State,
 };
 use radix_core::id::{
     CopyRange, Incarnation, Namespace, OpId, OriginId, Rank, Seq, SourceId, Tier,
 };
 use radix_core::page::Fingerprint;
 use radix_core::time::Timestamp;
+use radix_core::{SnapshotPlace, SnapshotRun};
 
 /// Set digest after each op of each log, as the first replica that got there had it: the writer.
 pub(crate) type History = Rc<RefCell<BTreeMap<(OriginId, Seq), u64>>>;
@@ -183,7 +183,7 @@ impl State for Model {
                 copy.namespace,
                 &copy.path,
             ))
-            .unwrap();
+            .expect("plain data");
             sum = sum.wrapping_add(xxhash_rust::xxh3::xxh3_64(&bytes));
         }
         sum
@@ -196,7 +196,7 @@ impl State for Model {
         let mut copies: Vec<_> = log.copies.iter().collect();
         copies.sort_by_key(|(name, copy)| (copy.path.len(), **name));
         let run = |(&(seq, idx), copy): (&(Seq, u16), &Copy)| {
-            let (last, before) = copy.path.split_last().unwrap();
+            let (last, before) = copy.path.split_last().expect("a copy has a page");
             let parent = log
                 .copies
                 .iter()
@@ -330,7 +330,9 @@ impl Node {
     }
 
     pub(crate) fn publish(&mut self, at: u64, op: Op) -> Vec<Output> {
-        self.replica.publish(ms(at), op).unwrap();
+        self.replica
+            .publish(ms(at), op)
+            .expect("the test publishes what can be");
         self.replica.flush(ms(at), &mut self.out);
         std::mem::take(&mut self.out)
     }
@@ -492,7 +494,7 @@ impl Net {
     pub(crate) fn settle(&mut self) -> u64 {
         let start = self.now;
         while self.now < start + 120_000 {
-            if (self.now - start) % 500 == 0 {
+            if (self.now - start).is_multiple_of(500) {
                 for from in 0..self.nodes.len() as u16 {
                     self.flush(from);
                     for to in (0..self.nodes.len() as u16).filter(|to| *to != from) {
