@@ -174,7 +174,6 @@ impl Node {
             self.counters.copies_removed += receipt.removed;
         }
         out.push(Effect::Published { ticket, result });
-        self.tell_position(now);
     }
 
     /// Passes a batch on, new or not: the shrinking arc alone terminates. spec: WIRE-3
@@ -209,16 +208,11 @@ impl Node {
     fn drain(&mut self, now: Timestamp, out: &mut Effects) {
         self.drain_topology(out);
         let mut outputs = std::mem::take(&mut self.log_out);
-        let mut moved = false;
         for output in outputs.drain(..) {
-            moved |= matches!(output, Output::Applied { .. } | Output::Reincarnated { .. });
             self.log_output(output, out);
         }
         self.log_out = outputs;
-        if moved {
-            self.tell_position(now);
-            self.drain_topology(out);
-        }
+        self.tell_position(now);
         self.check_ready(now, out);
     }
 
@@ -245,6 +239,8 @@ impl Node {
             match output {
                 topology::Output::SendHeartbeat { to, beat } => self.send(to, &Frame::Heartbeat(beat), out),
                 topology::Output::Exchange { with } => {
+                    // Said again and again, for the one time it was lost; before the offer, which may be joined from.
+                    self.send(with, &Frame::Readiness { ready: self.readiness.is_ready() }, out);
                     let offer = Message::Offer { vector: self.replica.offer(), reply: true };
                     self.send(with, &Frame::Log(offer), out);
                 }
@@ -274,13 +270,16 @@ impl Node {
                 .filter(|member| member.status == topology::Status::Up)
                 .map(|member| member.rank)
                 .collect();
+            // What a Ready node has is the goal of those that join; they need not wait for the next exchange.
+            let offer = Frame::Log(Message::Offer { vector: self.replica.offer(), reply: false });
             for peer in up {
                 self.send(peer, &Frame::Readiness { ready: true }, out);
+                self.send(peer, &offer, out);
             }
         }
     }
 
-    /// Heartbeats carry the own position.
+    /// Heartbeats carry the own position: publishes, checkpoints and new incarnations move it.
     fn tell_position(&mut self, now: Timestamp) {
         let me = self.replica.me();
         let (_, seq) = self.replica.state().position(me.rank).unwrap_or_default();

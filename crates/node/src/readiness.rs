@@ -12,7 +12,8 @@ use radix_core::time::Timestamp;
 #[derive(Debug)]
 pub(crate) struct Readiness {
     ready: bool,
-    deadline: Timestamp,
+    /// When a cold cluster begins without those who are missing; None once that time has come.
+    deadline: Option<Timestamp>,
     peers: BTreeSet<Rank>,
     target: Option<(Rank, VersionVector)>,
 }
@@ -29,7 +30,7 @@ pub(crate) struct Surroundings<'a> {
 
 impl Readiness {
     pub(crate) fn new(now: Timestamp, cold_start: Duration) -> Self {
-        Readiness { ready: false, deadline: now.after(cold_start), peers: BTreeSet::new(), target: None }
+        Readiness { ready: false, deadline: Some(now.after(cold_start)), peers: BTreeSet::new(), target: None }
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -63,6 +64,7 @@ impl Readiness {
         if self.ready {
             return false;
         }
+        self.deadline.take_if(|at| *at <= now);
         self.ready = match &self.target {
             Some((_, target)) => target.0.iter().all(|(rank, want)| {
                 *rank == around.me
@@ -72,13 +74,13 @@ impl Readiness {
             None => {
                 self.peers.is_empty()
                     && around.lowest_up.is_none_or(|rank| around.me < rank)
-                    && (around.all_up || now >= self.deadline)
+                    && (around.all_up || self.deadline.is_none())
             }
         };
         self.ready
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        (!self.ready).then_some(self.deadline)
+        self.deadline.filter(|_| !self.ready)
     }
 }

@@ -1,0 +1,92 @@
+//! What a node does so that a lost frame is only a delay.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use node::wire::{self, Frame};
+use node::{Boot, Effect, Effects, Input, Node, NodeConfig, Publish, Ticket};
+use radix_core::Fingerprint;
+use radix_core::id::{Incarnation, Namespace, Rank, Seq, SourceId, Tier};
+use radix_core::time::Timestamp;
+use topology::Role;
+
+fn node(me: u16, members: u16) -> Node {
+    let members = (0..members).map(|rank| (Rank(rank), Role::Prefill)).collect();
+    let boot = Boot { inc: Incarnation(u64::from(me) + 1), seed: 7 };
+    Node::new(NodeConfig::new(Rank(me), members), boot, at(0)).unwrap()
+}
+
+fn at(ms: u64) -> Timestamp {
+    Timestamp(0).after(Duration::from_millis(ms))
+}
+
+fn handle(node: &mut Node, ms: u64, input: Input) -> Effects {
+    let mut out = Effects::new();
+    node.handle(at(ms), input, &mut out);
+    out
+}
+
+fn frames(effects: &[Effect]) -> Vec<(Rank, Frame)> {
+    let frame = |effect: &Effect| match effect {
+        Effect::Send { to, frame, .. } => Some((*to, wire::decode(&frame.to_bytes()).unwrap())),
+        _ => None,
+    };
+    effects.iter().filter_map(frame).collect()
+}
+
+fn link_up(node: &mut Node, ms: u64, peer: u16) -> Effects {
+    handle(node, ms, Input::LinkUp { peer: Rank(peer), inc: Incarnation(u64::from(peer) + 1) })
+}
+
+#[test]
+fn a_heartbeat_tells_of_the_last_op_even_when_it_is_a_checkpoint() {
+    let mut node = node(0, 2);
+    link_up(&mut node, 1, 1);
+    let publish = Publish::Store {
+        source: SourceId(0),
+        namespace: Namespace::DEFAULT,
+        tier: Tier::Device,
+        pages: vec![Fingerprint(1)],
+        from: 0,
+        renew: false,
+    };
+    handle(&mut node, 2, Input::Publish { ticket: Ticket(0), publish });
+    handle(&mut node, 2, Input::Flush);
+    handle(&mut node, 1_100, Input::Tick); // a second after the op: the checkpoint
+    let sent = frames(&handle(&mut node, 2_200, Input::Tick));
+    let beat = sent.iter().find_map(|(_, frame)| match frame {
+        Frame::Heartbeat(beat) => Some(beat.seq),
+        _ => None,
+    });
+    assert_eq!(beat, Some(Seq(2)));
+}
+
+#[test]
+fn readiness_is_said_again_with_every_exchange() {
+    let mut node = node(0, 2);
+    link_up(&mut node, 1, 1);
+    assert!(node.is_ready(), "the lowest rank of a cluster that is all there");
+    let sent = frames(&handle(&mut node, 700, Input::Tick));
+    let said: Vec<bool> = sent
+        .iter()
+        .filter_map(|(_, frame)| match frame {
+            Frame::Readiness { ready } => Some(*ready),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(said, [true], "{sent:?}");
+}
+
+#[test]
+fn a_node_that_waits_for_a_ready_peer_does_not_ask_for_a_tick_in_the_past() {
+    let mut node = node(1, 2);
+    link_up(&mut node, 1, 0);
+    for ms in (0..10_000).step_by(250) {
+        handle(&mut node, ms, Input::Tick);
+        assert!(!node.is_ready(), "rank 0 is lower and reachable, and says nothing");
+        assert!(node.next_deadline().is_none_or(|next| next > at(ms)), "at {ms} ms: {:?}", node.next_deadline());
+    }
+    let ready: Bytes = wire::encode(&Frame::Readiness { ready: true }).1.to_bytes();
+    handle(&mut node, 10_000, Input::Frame { from: Rank(0), bytes: ready });
+    assert!(!node.is_ready(), "there was no offer yet");
+}
