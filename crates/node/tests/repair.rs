@@ -8,7 +8,7 @@ use node::{Boot, Effect, Effects, Input, Node, NodeConfig, Publish, Ticket};
 use radix_core::Fingerprint;
 use radix_core::id::{Incarnation, Namespace, Rank, Seq, SourceId, Tier};
 use radix_core::time::Timestamp;
-use topology::Role;
+use topology::{Heartbeat, Role};
 
 fn node(me: u16, members: u16) -> Node {
     let members = (0..members).map(|rank| (Rank(rank), Role::Prefill)).collect();
@@ -81,9 +81,12 @@ fn readiness_is_said_again_with_every_exchange() {
 fn a_node_that_waits_for_a_ready_peer_does_not_ask_for_a_tick_in_the_past() {
     let mut node = node(1, 2);
     link_up(&mut node, 1, 0);
+    let beat = Heartbeat { ttl: 1, echo: false, inc: Incarnation(1), seq: Seq(0) };
+    let beat = wire::encode(&Frame::Heartbeat(beat)).1.to_bytes();
     for ms in (0..10_000).step_by(250) {
+        handle(&mut node, ms, Input::Frame { from: Rank(0), bytes: beat.clone() });
         handle(&mut node, ms, Input::Tick);
-        assert!(!node.is_ready(), "rank 0 is lower and reachable, and says nothing");
+        assert!(!node.is_ready(), "rank 0 is lower, reachable and not Ready");
         assert!(node.next_deadline().is_none_or(|next| next > at(ms)), "at {ms} ms: {:?}", node.next_deadline());
     }
     let ready: Bytes = wire::encode(&Frame::Readiness { ready: true }).1.to_bytes();
