@@ -86,29 +86,18 @@ impl Holders {
     }
 
     fn piece(&self, at: usize) -> Piece {
-        let (span, dot) = (self.spans[at], self.dots[at]);
-        Piece {
-            start: u32::from(span.start),
-            end: u32::from(span.end),
-            holder: dot.holder,
-            holder_index: span.holder,
-            tier: span.tier,
-            seq: dot.seq,
-            idx: dot.idx,
-        }
+        assemble(self.spans[at], self.dots[at])
     }
 
     /// Returns these spans and one more.
     pub(crate) fn with(&self, piece: Piece) -> Holders {
-        let at = partition(self.spans.len(), |at| self.piece(at).key() < piece.key());
-        Holders {
-            spans: spliced(&self.spans, at, span(&piece)),
-            dots: spliced(&self.dots, at, dot(&piece)),
-        }
+        let mut edit = Edit::of(self);
+        edit.insert(&piece);
+        edit.done()
     }
 
-    /// Returns the spans without copies `idx` of `ranges` of one op, or `None` when it has none of them.
-    /// What goes is handed to `killed`.
+    /// Returns the spans without copies `idx` of `ranges` (sorted, apart) of one op, or `None` when it has
+    /// none of them. What goes is handed to `killed`.
     pub(crate) fn without(
         &self,
         rank: Rank,
@@ -116,51 +105,35 @@ impl Holders {
         ranges: &[(u32, u32)],
         mut killed: impl FnMut(&Piece),
     ) -> Option<Holders> {
-        let hit = |piece: &Piece, &(from, to): &(u32, u32)| {
-            from < piece.idx_end() && u32::from(piece.idx) < to
-        };
-        if !self
-            .pieces_of(rank, seq)
-            .any(|piece| ranges.iter().any(|range| hit(&piece, range)))
-        {
-            return None;
-        }
-        let mut kept = Vec::with_capacity(self.spans.len() + ranges.len());
-        let mut parts = Vec::new();
-        for piece in self.pieces() {
-            if piece.seq != seq || piece.holder.rank != rank {
-                kept.push(piece);
-                continue;
-            }
-            parts.clear();
-            parts.push(piece);
-            for &(from, to) in ranges {
-                let mut at = 0;
-                while at < parts.len() {
-                    let part = parts[at];
-                    if !hit(&part, &(from, to)) {
-                        at += 1;
-                        continue;
-                    }
-                    // From indices inside the op to offsets inside the run.
-                    let offset = |idx: u32| (part.start + idx).saturating_sub(u32::from(part.idx));
-                    parts.swap_remove(at);
-                    killed(
-                        &part
-                            .clipped(offset(from), offset(to))
-                            .expect("the range hits the part"),
-                    );
-                    let rest = [
-                        part.clipped(0, offset(from)),
-                        part.clipped(offset(to), u32::MAX),
-                    ];
-                    // The rest is clear of this range, so looking at it again is harmless.
-                    parts.extend(rest.into_iter().flatten());
+        let mut edit: Option<Edit> = None;
+        for piece in self.pieces_of(rank, seq) {
+            // From indices inside the op to offsets inside the run.
+            let offset = |idx: u32| (piece.start + idx).saturating_sub(u32::from(piece.idx));
+            let first = ranges.partition_point(|(_, to)| *to <= u32::from(piece.idx));
+            let mut from = piece.start;
+            for range in ranges[first..]
+                .iter()
+                .take_while(|range| range.0 < piece.idx_end())
+            {
+                let edit = edit.get_or_insert_with(|| Edit::of(self));
+                if from == piece.start {
+                    edit.remove(&piece);
                 }
+                let dead = piece.clipped(offset(range.0), offset(range.1));
+                let dead = dead.expect("the range meets the span");
+                killed(&dead);
+                if let Some(left) = piece.clipped(from, dead.start) {
+                    edit.insert(&left);
+                }
+                from = dead.end;
             }
-            kept.extend_from_slice(&parts);
+            if let (Some(edit), true) = (&mut edit, from > piece.start)
+                && let Some(left) = piece.clipped(from, piece.end)
+            {
+                edit.insert(&left);
+            }
         }
-        Some(Holders::from_pieces(kept))
+        edit.map(Edit::done)
     }
 
     /// Returns the spans of `pieces` in order.
@@ -191,6 +164,54 @@ impl Holders {
     fn crossing(&self, at: u32) -> usize {
         let crosses = |span: &&Span| u32::from(span.start) < at && at < u32::from(span.end);
         self.spans.iter().filter(crosses).count()
+    }
+}
+
+/// A copy of a node's spans that is being changed.
+struct Edit {
+    spans: Vec<Span>,
+    dots: Vec<Dot>,
+}
+
+impl Edit {
+    fn of(holders: &Holders) -> Edit {
+        // One cut in the middle of a span makes two of it.
+        let room = holders.spans.len() + 1;
+        let (mut spans, mut dots) = (Vec::with_capacity(room), Vec::with_capacity(room));
+        spans.extend_from_slice(&holders.spans);
+        dots.extend_from_slice(&holders.dots);
+        Edit { spans, dots }
+    }
+
+    /// Returns the place of `piece`, or where it would be.
+    fn place(&self, piece: &Piece) -> usize {
+        let first = self
+            .spans
+            .partition_point(|span| u32::from(span.start) < piece.start);
+        let tie = |at: &usize| {
+            let (span, dot) = (self.spans[*at], self.dots[*at]);
+            u32::from(span.start) == piece.start && assemble(span, dot).key() < piece.key()
+        };
+        first + (first..self.spans.len()).take_while(tie).count()
+    }
+
+    fn insert(&mut self, piece: &Piece) {
+        let at = self.place(piece);
+        self.spans.insert(at, span(piece));
+        self.dots.insert(at, dot(piece));
+    }
+
+    fn remove(&mut self, piece: &Piece) {
+        let at = self.place(piece);
+        self.spans.remove(at);
+        self.dots.remove(at);
+    }
+
+    fn done(self) -> Holders {
+        Holders {
+            spans: self.spans.into_boxed_slice(),
+            dots: self.dots.into_boxed_slice(),
+        }
     }
 }
 
@@ -239,10 +260,14 @@ impl Value for Holders {
             return true;
         }
         // Otherwise only two parts of one story: nearly all of the tail goes on from the head.
+        let at_head = behind.spans.partition_point(|span| span.start == 0);
+        if at_head * 8 < tail * 7 {
+            return false;
+        }
         let open = self.open_at(at);
         let goes_on = behind
             .pieces()
-            .take_while(|piece| piece.start == 0)
+            .take(at_head)
             .filter(|piece| continued(&open, piece).is_some())
             .count();
         goes_on * 8 >= tail * 7
@@ -288,6 +313,18 @@ fn continued(open: &[(Name, u32, usize)], piece: &Piece) -> Option<usize> {
     Some(open[found].2)
 }
 
+fn assemble(span: Span, dot: Dot) -> Piece {
+    Piece {
+        start: u32::from(span.start),
+        end: u32::from(span.end),
+        holder: dot.holder,
+        holder_index: span.holder,
+        tier: span.tier,
+        seq: dot.seq,
+        idx: dot.idx,
+    }
+}
+
 fn span(piece: &Piece) -> Span {
     Span {
         start: narrow(piece.start),
@@ -308,26 +345,4 @@ fn dot(piece: &Piece) -> Dot {
 /// Returns an offset in a run, or a page in an op, as stored.
 fn narrow(offset: u32) -> u16 {
     u16::try_from(offset).expect("runs hold at most RUN_PAGES_MAX pages, ops INSERT_PAGES_MAX")
-}
-
-/// Returns the first of `0..len` for which `before` is false.
-fn partition(len: usize, before: impl Fn(usize) -> bool) -> usize {
-    let (mut low, mut high) = (0, len);
-    while low < high {
-        let middle = low.midpoint(high);
-        if before(middle) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    low
-}
-
-fn spliced<T: Copy>(items: &[T], at: usize, item: T) -> Box<[T]> {
-    let mut all = Vec::with_capacity(items.len() + 1);
-    all.extend_from_slice(&items[..at]);
-    all.push(item);
-    all.extend_from_slice(&items[at..]);
-    all.into_boxed_slice()
 }

@@ -5,6 +5,7 @@
 //! without a lock. See the crate's README for an example.
 
 #![deny(unsafe_code)]
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 pub mod id;
 pub mod limits;
@@ -37,7 +38,8 @@ mod tree;
 mod rcu;
 mod sync;
 
-#[cfg(all(test, not(radixmesh_loom)))]
+#[cfg(test)]
+#[cfg(not(radixmesh_loom))]
 mod model;
 
 pub use index::{Index, IndexConfig, IndexStats};

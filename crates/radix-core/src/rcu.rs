@@ -261,3 +261,60 @@ impl<T> Drop for Slot<T> {
         }
     }
 }
+
+#[cfg(all(test, radixmesh_loom))]
+mod tests {
+    //! `RUSTFLAGS="--cfg radixmesh_loom" cargo test -p radix-core --release --lib`
+
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    /// Says when it is freed, through memory that outlives it.
+    struct Canary(Arc<AtomicBool>);
+
+    impl Drop for Canary {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn canary() -> (Arc<Canary>, Arc<AtomicBool>) {
+        let freed = Arc::new(AtomicBool::new(false));
+        (Arc::new(Canary(Arc::clone(&freed))), freed)
+    }
+
+    #[test]
+    fn nothing_is_freed_under_a_guard_and_all_is_freed_after() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(4);
+        model.check(|| {
+            let (domain, mut writer) = Domain::new(1);
+            let (first, first_freed) = canary();
+            let slot = Arc::new(Slot::new(Some(first)));
+            let registration = domain.register().unwrap();
+            let reading = {
+                let slot = Arc::clone(&slot);
+                loom::thread::spawn(move || {
+                    for _ in 0..2 {
+                        let guard = registration.pin();
+                        let seen = slot.load(&guard).map(|canary| Arc::clone(&canary.0));
+                        // A second look is a point at which the writer may run.
+                        let _ = slot.load(&guard);
+                        if let Some(freed) = &seen {
+                            assert!(!freed.load(Ordering::SeqCst), "freed under a guard");
+                        }
+                    }
+                })
+            };
+            let (second, second_freed) = canary();
+            slot.replace(Some(second), &mut writer);
+            writer.collect();
+            slot.replace(None, &mut writer);
+            writer.collect();
+            reading.join().unwrap();
+            writer.collect();
+            assert!(first_freed.load(Ordering::SeqCst) && second_freed.load(Ordering::SeqCst));
+        });
+    }
+}
