@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use radixmesh::admin::api::{
-    Applied, EngineRequest, EngineResponse, ErrorResponse, EvictRequest, MatchResponse, PrefixRequest,
-    PublishRequest, PublishResponse, RouteResponse, StatusResponse,
+    Applied, EngineRequest, EngineResponse, ErrorResponse, EvictRequest, MatchResponse,
+    PrefixRequest, PublishRequest, PublishResponse, RouteResponse, StatusResponse,
 };
 use reqwest::{RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
@@ -92,7 +92,10 @@ impl Client {
     ///
     /// Errors: [`ClientError::BadAddress`].
     pub fn new(address: &str) -> Result<Client, ClientError> {
-        let bad = |why: &str| ClientError::BadAddress { address: address.to_owned(), why: why.to_owned() };
+        let bad = |why: &str| ClientError::BadAddress {
+            address: address.to_owned(),
+            why: why.to_owned(),
+        };
         let base = match address.split_once("://") {
             None => format!("http://{address}"),
             Some(("http", _)) => address.to_owned(),
@@ -135,7 +138,8 @@ impl Client {
 
     /// `POST /publish`. Errors: [`ClientError`].
     pub async fn publish(&self, request: &PublishRequest) -> Result<PublishResponse, ClientError> {
-        self.json(self.post("/publish").json(request), "/publish").await
+        self.json(self.post("/publish").json(request), "/publish")
+            .await
     }
 
     /// `POST /evict`. Errors: [`ClientError`].
@@ -145,7 +149,8 @@ impl Client {
 
     /// `POST /engine/run`, where a simulated engine is hosted. Errors: [`ClientError`].
     pub async fn engine_run(&self, request: &EngineRequest) -> Result<EngineResponse, ClientError> {
-        self.json(self.post("/engine/run").json(request), "/engine/run").await
+        self.json(self.post("/engine/run").json(request), "/engine/run")
+            .await
     }
 
     /// `GET /applied`, where applies are traced: records of `rank`'s log at or behind `from_seq`, oldest first. An
@@ -179,8 +184,15 @@ impl Client {
     /// Sends `body` as it is to an endpoint and returns status and answer. For tests of refusals.
     ///
     /// Errors: [`ClientError::Unreachable`].
-    pub async fn raw(&self, path: &str, body: impl Into<String>) -> Result<(u16, String), ClientError> {
-        let request = self.post(path).header("content-type", "application/json").body(body.into());
+    pub async fn raw(
+        &self,
+        path: &str,
+        body: impl Into<String>,
+    ) -> Result<(u16, String), ClientError> {
+        let request = self
+            .post(path)
+            .header("content-type", "application/json")
+            .body(body.into());
         let (status, text) = self.send(request, path).await?;
         Ok((status.as_u16(), text))
     }
@@ -193,7 +205,11 @@ impl Client {
         self.http.post(format!("{}{path}", self.base))
     }
 
-    async fn send(&self, request: RequestBuilder, path: &str) -> Result<(StatusCode, String), ClientError> {
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        path: &str,
+    ) -> Result<(StatusCode, String), ClientError> {
         let unreachable = |error: reqwest::Error| ClientError::Unreachable {
             url: format!("{}{path}", self.base),
             why: chain(&error.without_url()),
@@ -208,11 +224,20 @@ impl Client {
         if status.is_success() {
             return Ok(text);
         }
-        let error = serde_json::from_str::<ErrorResponse>(&text).map_or(text, |answer| answer.error);
-        Err(ClientError::Refused { url: format!("{}{path}", self.base), status: status.as_u16(), error })
+        let error =
+            serde_json::from_str::<ErrorResponse>(&text).map_or(text, |answer| answer.error);
+        Err(ClientError::Refused {
+            url: format!("{}{path}", self.base),
+            status: status.as_u16(),
+            error,
+        })
     }
 
-    async fn json<T: DeserializeOwned>(&self, request: RequestBuilder, path: &str) -> Result<T, ClientError> {
+    async fn json<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        path: &str,
+    ) -> Result<T, ClientError> {
         let text = self.text(request, path).await?;
         serde_json::from_str(&text).map_err(|error| ClientError::BadAnswer {
             url: format!("{}{path}", self.base),
@@ -238,9 +263,19 @@ mod tests {
 
     #[test]
     fn an_address_is_host_and_port_with_or_without_http() {
-        let base = |address| Client::new(address).map(|client| client.base().to_owned()).ok();
-        assert_eq!(base("127.0.0.1:8000").as_deref(), Some("http://127.0.0.1:8000"));
-        assert_eq!(base("http://node-1:8000/").as_deref(), Some("http://node-1:8000"));
+        let base = |address| {
+            Client::new(address)
+                .map(|client| client.base().to_owned())
+                .ok()
+        };
+        assert_eq!(
+            base("127.0.0.1:8000").as_deref(),
+            Some("http://127.0.0.1:8000")
+        );
+        assert_eq!(
+            base("http://node-1:8000/").as_deref(),
+            Some("http://node-1:8000")
+        );
         for bad in ["", "https://a:1", "http://a:1/status", "http://", "a b"] {
             assert_eq!(base(bad), None, "{bad}");
         }
@@ -252,6 +287,9 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
         let error = Client::new(&address).unwrap().status().await.unwrap_err();
-        assert!(error.is_unreachable() && error.refused_status().is_none(), "{error}");
+        assert!(
+            error.is_unreachable() && error.refused_status().is_none(),
+            "{error}"
+        );
     }
 }

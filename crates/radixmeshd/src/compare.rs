@@ -45,7 +45,8 @@ impl Comparison {
     /// Compares two nodes, origin by origin. A log without ops is the same as no log.
     #[must_use]
     pub fn of(a: &[OriginStatus], b: &[OriginStatus]) -> Comparison {
-        let mut both: BTreeMap<u16, (Option<&OriginStatus>, Option<&OriginStatus>)> = BTreeMap::new();
+        let mut both: BTreeMap<u16, (Option<&OriginStatus>, Option<&OriginStatus>)> =
+            BTreeMap::new();
         for origin in a {
             both.entry(origin.rank).or_default().0 = Some(origin);
         }
@@ -53,8 +54,14 @@ impl Comparison {
             both.entry(origin.rank).or_default().1 = Some(origin);
         }
         let origins = both.len();
-        let differences = both.into_iter().filter_map(|(rank, (a, b))| difference(rank, a, b)).collect();
-        Comparison { origins, differences }
+        let differences = both
+            .into_iter()
+            .filter_map(|(rank, (a, b))| difference(rank, a, b))
+            .collect();
+        Comparison {
+            origins,
+            differences,
+        }
     }
 
     /// Returns whether nothing differs.
@@ -66,13 +73,20 @@ impl Comparison {
     /// Returns whether only positions differ.
     #[must_use]
     pub fn is_only_lag(&self) -> bool {
-        !self.is_equal() && self.differences.iter().all(|one| matches!(one, Difference::Position { .. }))
+        !self.is_equal()
+            && self
+                .differences
+                .iter()
+                .all(|one| matches!(one, Difference::Position { .. }))
     }
 
     /// Returns the difference that matters most: the first in content, else the first in position.
     #[must_use]
     pub fn first(&self) -> Option<&Difference> {
-        let content = self.differences.iter().find(|one| matches!(one, Difference::Content { .. }));
+        let content = self
+            .differences
+            .iter()
+            .find(|one| matches!(one, Difference::Content { .. }));
         content.or(self.differences.first())
     }
 }
@@ -83,14 +97,27 @@ fn difference(rank: u16, a: Option<&OriginStatus>, b: Option<&OriginStatus>) -> 
     let empty = |at: Option<(u64, u64)>| at.is_none_or(|(_, seq)| seq == 0);
     let (Some(a), Some(b)) = (a, b) else {
         let none = empty(at_a) && empty(at_b);
-        return (!none).then_some(Difference::Position { rank, a: at_a, b: at_b });
+        return (!none).then_some(Difference::Position {
+            rank,
+            a: at_a,
+            b: at_b,
+        });
     };
     if position(a) != position(b) {
-        return Some(Difference::Position { rank, a: at_a, b: at_b });
+        return Some(Difference::Position {
+            rank,
+            a: at_a,
+            b: at_b,
+        });
     }
     let digests = |origin: &OriginStatus| (origin.chain_digest, origin.set_digest);
     let same = digests(a) == digests(b) && a.copies == b.copies;
-    (!same).then(|| Difference::Content { rank, at: position(a), a: digests(a), b: digests(b) })
+    (!same).then(|| Difference::Content {
+        rank,
+        at: position(a),
+        a: digests(a),
+        b: digests(b),
+    })
 }
 
 impl fmt::Display for Difference {
@@ -101,7 +128,12 @@ impl fmt::Display for Difference {
         };
         match self {
             Difference::Position { rank, a, b } => {
-                write!(f, "origin {rank}: A has {}, B has {}", position(a), position(b))
+                write!(
+                    f,
+                    "origin {rank}: A has {}, B has {}",
+                    position(a),
+                    position(b)
+                )
             }
             Difference::Content { rank, at, a, b } => write!(
                 f,
@@ -121,7 +153,14 @@ mod tests {
     use super::*;
 
     fn origin(rank: u16, seq: u64, digest: u64) -> OriginStatus {
-        OriginStatus { rank, incarnation: 7, seq, copies: 1, chain_digest: digest, set_digest: digest }
+        OriginStatus {
+            rank,
+            incarnation: 7,
+            seq,
+            copies: 1,
+            chain_digest: digest,
+            set_digest: digest,
+        }
     }
 
     #[test]
@@ -135,11 +174,18 @@ mod tests {
     fn a_lag_is_told_apart_from_different_content() {
         let lag = Comparison::of(&[origin(0, 3, 9)], &[origin(0, 4, 8)]);
         assert!(lag.is_only_lag());
-        let expect = Difference::Position { rank: 0, a: Some((7, 3)), b: Some((7, 4)) };
+        let expect = Difference::Position {
+            rank: 0,
+            a: Some((7, 3)),
+            b: Some((7, 4)),
+        };
         assert_eq!(lag.first(), Some(&expect));
         let mixed = Comparison::of(&[origin(0, 3, 9), origin(2, 1, 1)], &[origin(2, 1, 2)]);
         assert!(!mixed.is_only_lag() && !mixed.is_equal());
-        assert!(matches!(mixed.first(), Some(Difference::Content { rank: 2, .. })));
+        assert!(matches!(
+            mixed.first(),
+            Some(Difference::Content { rank: 2, .. })
+        ));
         assert_eq!(mixed.differences.len(), 2);
     }
 }

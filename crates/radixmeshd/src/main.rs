@@ -1,2 +1,7 @@
-//! The binary.
-fn main() {}
+//! The binary: all of it is in the library's [`cli`](radixmeshd::cli).
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    radixmeshd::cli::main()
+}

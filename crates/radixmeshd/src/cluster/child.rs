@@ -28,7 +28,11 @@ impl Child {
     pub(super) fn spawn(binary: &Path, arguments: &[&str], log: &Path) -> io::Result<Child> {
         let stderr: File = OpenOptions::new().create(true).append(true).open(log)?;
         let mut command = Command::new(binary);
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
+        command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(stderr);
         command.kill_on_drop(true);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with(ENV_PREFIX) {
@@ -38,7 +42,11 @@ impl Child {
         let mut process = command.spawn()?;
         let stdin = process.stdin.take();
         let stdout = process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        Ok(Child { process, stdin, stdout: BufReader::new(stdout) })
+        Ok(Child {
+            process,
+            stdin,
+            stdout: BufReader::new(stdout),
+        })
     }
 
     pub(super) fn pid(&self) -> Option<u32> {

@@ -97,14 +97,28 @@ impl Cluster {
         let ports = ports::free(roles.len()).map_err(ClusterError::Ports)?;
         let dir = Dir::new(spec.dir.as_deref()).map_err(ClusterError::Dir)?;
         let config = dir.path.join("cluster.toml");
-        let addresses: Vec<String> = ports.mesh.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let addresses: Vec<String> = ports
+            .mesh
+            .iter()
+            .map(|port| format!("127.0.0.1:{port}"))
+            .collect();
         std::fs::write(&config, spec.toml(&addresses, &dir.path)).map_err(ClusterError::Dir)?;
         let mut nodes = Vec::with_capacity(roles.len());
         for ((role, mesh), port) in roles.into_iter().zip(addresses).zip(&ports.admin) {
             let client = Client::new(&format!("127.0.0.1:{port}")).map_err(ClusterError::Client)?;
-            nodes.push(Node { role, mesh, client, child: None });
+            nodes.push(Node {
+                role,
+                mesh,
+                client,
+                child: None,
+            });
         }
-        let mut cluster = Cluster { spec, config, dir, nodes };
+        let mut cluster = Cluster {
+            spec,
+            config,
+            dir,
+            nodes,
+        };
         drop(ports);
         for rank in 0..cluster.len() {
             cluster.spawn(rank)?;
@@ -135,12 +149,18 @@ impl Cluster {
 
     /// Returns all ranks of a role.
     pub fn ranks(&self, role: Role) -> impl Iterator<Item = u16> + '_ {
-        (0..).zip(&self.nodes).filter(move |(_, node)| node.role == role).map(|(rank, _)| rank)
+        (0..)
+            .zip(&self.nodes)
+            .filter(move |(_, node)| node.role == role)
+            .map(|(rank, _)| rank)
     }
 
     /// Returns the ranks that run: started and not killed.
     pub fn running(&self) -> impl Iterator<Item = u16> + '_ {
-        (0..).zip(&self.nodes).filter(|(_, node)| node.child.is_some()).map(|(rank, _)| rank)
+        (0..)
+            .zip(&self.nodes)
+            .filter(|(_, node)| node.child.is_some())
+            .map(|(rank, _)| rank)
     }
 
     /// Returns a node's role. Panics: when there is no such rank, as all methods that take one.
@@ -256,7 +276,10 @@ impl Cluster {
                     !member.is_some_and(|member| member.up && member.ready)
                 });
                 if let Some(missing) = missing {
-                    return Err(format!("rank {} to see rank {missing} up and ready", status.rank));
+                    return Err(format!(
+                        "rank {} to see rank {missing} up and ready",
+                        status.rank
+                    ));
                 }
             }
             Ok(())
@@ -268,12 +291,18 @@ impl Cluster {
     /// Waits until all running nodes have the same logs, digests included; returns their states then.
     ///
     /// Errors: [`ClusterError::TimedOut`] names the first difference; [`ClusterError::Exited`] when a node ends.
-    pub async fn wait_converged(&mut self, limit: Duration) -> Result<Vec<StatusResponse>, ClusterError> {
+    pub async fn wait_converged(
+        &mut self,
+        limit: Duration,
+    ) -> Result<Vec<StatusResponse>, ClusterError> {
         self.poll(limit, |statuses| match statuses.split_first() {
             Some((first, others)) => others.iter().try_for_each(|other| {
                 let comparison = Comparison::of(&first.origins, &other.origins);
                 comparison.first().map_or(Ok(()), |difference| {
-                    Err(format!("rank {} (A) and rank {} (B) to agree: {difference}", first.rank, other.rank))
+                    Err(format!(
+                        "rank {} (A) and rank {} (B) to agree: {difference}",
+                        first.rank, other.rank
+                    ))
                 })
             }),
             None => Ok(()),
@@ -287,7 +316,12 @@ impl Cluster {
     pub async fn statuses(&self) -> Result<Vec<StatusResponse>, ClusterError> {
         let mut statuses = Vec::new();
         for rank in self.running() {
-            statuses.push(self.client(rank).status().await.map_err(ClusterError::Client)?);
+            statuses.push(
+                self.client(rank)
+                    .status()
+                    .await
+                    .map_err(ClusterError::Client)?,
+            );
         }
         Ok(statuses)
     }
@@ -308,7 +342,10 @@ impl Cluster {
             };
             self.check_alive()?;
             if Instant::now() >= deadline {
-                return Err(ClusterError::TimedOut { waited: limit, what });
+                return Err(ClusterError::TimedOut {
+                    waited: limit,
+                    what,
+                });
             }
             tokio::time::sleep(POLL).await;
         }
@@ -340,24 +377,38 @@ impl Cluster {
             "--admin",
             admin,
         ];
-        let child = Child::spawn(&self.spec.binary, &arguments, &log)
-            .map_err(|error| ClusterError::Spawn { binary: self.spec.binary.clone(), error })?;
+        let child = Child::spawn(&self.spec.binary, &arguments, &log).map_err(|error| {
+            ClusterError::Spawn {
+                binary: self.spec.binary.clone(),
+                error,
+            }
+        })?;
         self.node_mut(rank).child = Some(child);
         Ok(())
     }
 
     async fn listening(&mut self, rank: u16) -> Result<Listening, ClusterError> {
         let (limit, log) = (self.spec.start_max, self.log(rank));
-        let child = self.node_mut(rank).child.as_mut().expect("it was just spawned");
+        let child = self
+            .node_mut(rank)
+            .child
+            .as_mut()
+            .expect("it was just spawned");
         match tokio::time::timeout(limit, child.listening()).await {
             Ok(Some(listening)) => Ok(listening),
             Ok(None) => {
                 self.kill(rank).await;
-                Err(ClusterError::Exited { rank, log: child::tail(&log) })
+                Err(ClusterError::Exited {
+                    rank,
+                    log: child::tail(&log),
+                })
             }
             Err(_) => {
                 self.kill(rank).await;
-                Err(ClusterError::TimedOut { waited: limit, what: format!("rank {rank} to listen") })
+                Err(ClusterError::TimedOut {
+                    waited: limit,
+                    what: format!("rank {rank} to listen"),
+                })
             }
         }
     }
@@ -382,13 +433,21 @@ impl Dir {
     fn new(named: Option<&Path>) -> std::io::Result<Dir> {
         if let Some(path) = named {
             std::fs::create_dir_all(path)?;
-            return Ok(Dir { path: std::path::absolute(path)?, is_ours: false });
+            return Ok(Dir {
+                path: std::path::absolute(path)?,
+                is_ours: false,
+            });
         }
         loop {
             let name = format!("radixmesh-{}-{:08x}", std::process::id(), fastrand::u32(..));
             let path = std::env::temp_dir().join(name);
             match std::fs::create_dir(&path) {
-                Ok(()) => return Ok(Dir { path, is_ours: true }),
+                Ok(()) => {
+                    return Ok(Dir {
+                        path,
+                        is_ours: true,
+                    });
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }

@@ -40,7 +40,11 @@ pub(super) fn free(nodes: usize) -> io::Result<Ports> {
         return Err(last.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()));
     }
     let admin = ports.split_off(nodes);
-    Ok(Ports { mesh: ports, admin, _held: held })
+    Ok(Ports {
+        mesh: ports,
+        admin,
+        _held: held,
+    })
 }
 
 #[cfg(test)]

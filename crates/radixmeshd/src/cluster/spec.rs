@@ -71,27 +71,43 @@ impl ClusterSpec {
         let (decode, router) = rest.split_at(self.decode);
         let text = |text: &str| toml::Value::from(text).to_string();
         let mut pairs: Vec<(String, String)> = Vec::new();
-        let mut put = |key: &str, value: String| match pairs.iter_mut().find(|(name, _)| name == key) {
-            Some(pair) => pair.1 = value,
-            None => pairs.push((key.to_owned(), value)),
-        };
+        let mut put =
+            |key: &str, value: String| match pairs.iter_mut().find(|(name, _)| name == key) {
+                Some(pair) => pair.1 = value,
+                None => pairs.push((key.to_owned(), value)),
+            };
         put("cluster", text(&format!("local-{:08x}", fastrand::u32(..))));
-        put("fingerprint_key", text(&format!("{:016x}", fastrand::u64(..))));
+        put(
+            "fingerprint_key",
+            text(&format!("{:016x}", fastrand::u64(..))),
+        );
         for (key, list) in [("prefill", prefill), ("decode", decode), ("router", router)] {
             put(key, toml::Value::from(list.to_vec()).to_string());
         }
         put("page_size", self.page_size.to_string());
         put("fanout", self.fanout.to_string());
         put("trace_applies", self.trace_applies.to_string());
-        put("simulated_engine.capacity_pages", self.pages_per_node.to_string());
-        put("simulated_engine.prefill_us_per_token", self.prefill_us_per_token.to_string());
+        put(
+            "simulated_engine.capacity_pages",
+            self.pages_per_node.to_string(),
+        );
+        put(
+            "simulated_engine.prefill_us_per_token",
+            self.prefill_us_per_token.to_string(),
+        );
         if self.record_logs {
-            put("record_log", text(&record_path(dir, "{rank}").to_string_lossy()));
+            put(
+                "record_log",
+                text(&record_path(dir, "{rank}").to_string_lossy()),
+            );
         }
         for (key, value) in &self.set {
             put(key, value.clone());
         }
-        pairs.iter().map(|(key, value)| format!("{key} = {value}\n")).collect()
+        pairs
+            .iter()
+            .map(|(key, value)| format!("{key} = {value}\n"))
+            .collect()
     }
 }
 
@@ -106,7 +122,10 @@ mod tests {
 
     #[test]
     fn the_file_is_good_for_every_node_and_its_own_keys_win() {
-        let set = vec![("page_size".to_owned(), "4".to_owned()), ("heartbeat".to_owned(), "\"90ms\"".to_owned())];
+        let set = vec![
+            ("page_size".to_owned(), "4".to_owned()),
+            ("heartbeat".to_owned(), "\"90ms\"".to_owned()),
+        ];
         let spec = ClusterSpec {
             prefill: 1,
             decode: 1,
@@ -120,11 +139,18 @@ mod tests {
         std::fs::write(&file, spec.toml(&addresses, Path::new("/x"))).unwrap();
         for (rank, address) in (0..).zip(addresses) {
             let flag = ("flag --local".to_owned(), "local".to_owned(), address);
-            let sources = Sources { file: Some(file.clone()), flags: vec![flag], ..Sources::default() };
+            let sources = Sources {
+                file: Some(file.clone()),
+                flags: vec![flag],
+                ..Sources::default()
+            };
             let config = Loaded::load(&sources).unwrap().node().unwrap();
             assert_eq!((config.me.0, config.page_size), (rank, 4));
             assert_eq!(config.heartbeat, Duration::from_millis(90));
-            assert_eq!(config.record_log, Some(record_path(Path::new("/x"), &rank.to_string())));
+            assert_eq!(
+                config.record_log,
+                Some(record_path(Path::new("/x"), &rank.to_string()))
+            );
         }
         std::fs::remove_file(file).unwrap();
     }

@@ -25,10 +25,17 @@ pub fn default_toml() -> String {
         for line in key.doc.lines() {
             let _ = writeln!(out, "# {line}");
         }
-        let _ = writeln!(out, "# Range: {}. Variable: {}.", key.kind.range(), key.env());
+        let _ = writeln!(
+            out,
+            "# Range: {}. Variable: {}.",
+            key.kind.range(),
+            key.env()
+        );
         let _ = match key.default {
             Default::Toml(value) => writeln!(out, "{name} = {value}"),
-            Default::Unset(example) => writeln!(out, "# Unset by default.\n# {name} = \"{example}\""),
+            Default::Unset(example) => {
+                writeln!(out, "# Unset by default.\n# {name} = \"{example}\"")
+            }
             Default::Required(example) => writeln!(out, "# Required.\n# {name} = \"{example}\""),
         };
     }
@@ -47,8 +54,17 @@ pub fn explain(key: &Key, loaded: Option<&Loaded>) -> String {
     for line in key.doc.lines() {
         let _ = writeln!(out, "  {line}");
     }
-    let _ = writeln!(out, "  default:  {default}\n  range:    {}", key.kind.range());
-    let _ = writeln!(out, "  variable: {}\n  flag:     --set {}=VALUE", key.env(), key.name);
+    let _ = writeln!(
+        out,
+        "  default:  {default}\n  range:    {}",
+        key.kind.range()
+    );
+    let _ = writeln!(
+        out,
+        "  variable: {}\n  flag:     --set {}=VALUE",
+        key.env(),
+        key.name
+    );
     if let Some(now) = loaded.and_then(|loaded| loaded.get(key.name)) {
         let _ = writeln!(out, "  now:      {} (from {})", now.value, now.origin);
     }
@@ -60,7 +76,12 @@ pub fn explain(key: &Key, loaded: Option<&Loaded>) -> String {
 pub fn list() -> String {
     let mut out = String::new();
     for key in KEYS {
-        let _ = writeln!(out, "{:<38} {}", key.name, key.doc.lines().next().unwrap_or_default());
+        let _ = writeln!(
+            out,
+            "{:<38} {}",
+            key.name,
+            key.doc.lines().next().unwrap_or_default()
+        );
     }
     out
 }
@@ -72,9 +93,14 @@ mod tests {
 
     #[test]
     fn the_printed_default_file_loads_and_changes_nothing() {
-        let file = std::env::temp_dir().join(format!("radixmesh-default-{}.toml", std::process::id()));
+        let file =
+            std::env::temp_dir().join(format!("radixmesh-default-{}.toml", std::process::id()));
         std::fs::write(&file, default_toml()).unwrap();
-        let printed = Loaded::load(&Sources { file: Some(file.clone()), ..Sources::default() }).unwrap();
+        let printed = Loaded::load(&Sources {
+            file: Some(file.clone()),
+            ..Sources::default()
+        })
+        .unwrap();
         let none = Loaded::load(&Sources::default()).unwrap();
         for key in KEYS {
             let value = |loaded: &Loaded| loaded.get(key.name).map(|now| now.value.clone());
@@ -87,7 +113,11 @@ mod tests {
     fn every_key_is_in_the_file_the_list_and_its_own_story() {
         let (file, list) = (default_toml(), list());
         for key in KEYS {
-            assert!(file.contains(&key.env()) && list.contains(key.name), "{}", key.name);
+            assert!(
+                file.contains(&key.env()) && list.contains(key.name),
+                "{}",
+                key.name
+            );
             assert!(explain(key, None).contains(&key.kind.range()));
         }
     }

@@ -37,7 +37,10 @@ impl Key {
     /// Returns the environment variable that sets it.
     #[must_use]
     pub fn env(&self) -> String {
-        format!("{ENV_PREFIX}{}", self.name.to_uppercase().replace('.', "__"))
+        format!(
+            "{ENV_PREFIX}{}",
+            self.name.to_uppercase().replace('.', "__")
+        )
     }
 }
 
@@ -101,19 +104,28 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "heartbeat",
-        kind: Kind::Time { min_ms: 10, max_ms: 60_000 },
+        kind: Kind::Time {
+            min_ms: 10,
+            max_ms: 60_000,
+        },
         default: Default::Toml("\"1s\""),
         doc: "Period of heartbeats. A member that misses three is asked directly, and hidden from routing.",
     },
     Key {
         name: "exchange",
-        kind: Kind::Time { min_ms: 10, max_ms: 60_000 },
+        kind: Kind::Time {
+            min_ms: 10,
+            max_ms: 60_000,
+        },
         default: Default::Toml("\"500ms\""),
         doc: "Period of version-vector exchanges, which find and repair what a broadcast lost.",
     },
     Key {
         name: "cold_start",
-        kind: Kind::Time { min_ms: 0, max_ms: HOUR_MS },
+        kind: Kind::Time {
+            min_ms: 0,
+            max_ms: HOUR_MS,
+        },
         default: Default::Toml("\"3s\""),
         doc: "How long a start waits for a Ready peer before the lowest reachable rank begins alone.",
     },
@@ -152,14 +164,20 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "routing.warmup_requests",
-        kind: Kind::Count { min: 0, max: 1_000_000 },
+        kind: Kind::Count {
+            min: 0,
+            max: 1_000_000,
+        },
         default: Default::Toml("32"),
         doc: "The first requests of a router are spread at random, so that a cold tree is not filled at one\n\
               node; 0 begins with prefixes at once.",
     },
     Key {
         name: "routing.match_pages_min",
-        kind: Kind::Count { min: 1, max: 1_000_000 },
+        kind: Kind::Count {
+            min: 1,
+            max: 1_000_000,
+        },
         default: Default::Toml("1"),
         doc: "A holder of fewer leading pages of a prompt than this does not attract it.",
     },
@@ -172,14 +190,20 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "simulated_engine.capacity_pages",
-        kind: Kind::Count { min: 0, max: 1 << 31 },
+        kind: Kind::Count {
+            min: 0,
+            max: 1 << 31,
+        },
         default: Default::Toml("0"),
         doc: "Hosts a simulated engine with a pool of that many pages; 0 hosts none. It computes nothing:\n\
               it is for demos and tests. Routers host none in any case.",
     },
     Key {
         name: "simulated_engine.prefill_us_per_token",
-        kind: Kind::Count { min: 0, max: 1_000_000 },
+        kind: Kind::Count {
+            min: 0,
+            max: 1_000_000,
+        },
         default: Default::Toml("0"),
         doc: "Time that the simulated engine takes for one token of a prompt. Unit: microseconds.",
     },
@@ -192,7 +216,8 @@ mod tests {
     #[test]
     fn every_default_and_example_is_in_the_range_of_its_key() {
         for key in KEYS {
-            let (Default::Toml(text) | Default::Unset(text) | Default::Required(text)) = key.default;
+            let (Default::Toml(text) | Default::Unset(text) | Default::Required(text)) =
+                key.default;
             let value = match key.default {
                 Default::Toml(_) => {
                     let table: toml::Table = format!("value = {text}").parse().expect(key.name);
@@ -202,7 +227,11 @@ mod tests {
             };
             let parsed = key.kind.parse(&value);
             let file_is_missing = key.kind == Kind::Secret && parsed.is_err();
-            assert!(parsed.is_ok() || file_is_missing, "{}: {parsed:?}", key.name);
+            assert!(
+                parsed.is_ok() || file_is_missing,
+                "{}: {parsed:?}",
+                key.name
+            );
         }
     }
 
@@ -210,7 +239,11 @@ mod tests {
     fn names_are_unique_and_tables_come_last() {
         let mut in_tables = false;
         for (at, key) in KEYS.iter().enumerate() {
-            assert!(KEYS[..at].iter().all(|other| other.name != key.name), "{}", key.name);
+            assert!(
+                KEYS[..at].iter().all(|other| other.name != key.name),
+                "{}",
+                key.name
+            );
             in_tables |= key.name.contains('.');
             assert_eq!(key.name.contains('.'), in_tables, "{}", key.name);
             assert!(!key.doc.is_empty());

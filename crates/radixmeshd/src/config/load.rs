@@ -34,10 +34,13 @@ impl Sources {
     pub fn set(&mut self, pair: &str) -> Result<(), ConfigError> {
         match pair.split_once('=').map(|(key, value)| (key.trim(), value)) {
             Some((key, value)) if key.split('.').all(|part| !part.is_empty()) => {
-                self.flags.push(("flag --set".to_owned(), key.to_owned(), value.to_owned()));
+                self.flags
+                    .push(("flag --set".to_owned(), key.to_owned(), value.to_owned()));
                 Ok(())
             }
-            _ => Err(ConfigError::NotAPair { text: pair.to_owned() }),
+            _ => Err(ConfigError::NotAPair {
+                text: pair.to_owned(),
+            }),
         }
     }
 }
@@ -92,15 +95,30 @@ impl Loaded {
                 None => errors.push(ConfigError::Unknown { key: name, origin }),
                 Some(key) => match key.kind.parse(value) {
                     Ok(parsed) => {
-                        values.insert(key.name, Resolved { value: parsed, origin });
+                        values.insert(
+                            key.name,
+                            Resolved {
+                                value: parsed,
+                                origin,
+                            },
+                        );
                     }
                     Err(why) => {
-                        errors.push(ConfigError::Bad { key: key.name, value: show(key, value), origin, why });
+                        errors.push(ConfigError::Bad {
+                            key: key.name,
+                            value: show(key, value),
+                            origin,
+                            why,
+                        });
                     }
                 },
             }
         }
-        if errors.is_empty() { Ok(Loaded { values }) } else { Err(ConfigErrors(errors)) }
+        if errors.is_empty() {
+            Ok(Loaded { values })
+        } else {
+            Err(ConfigErrors(errors))
+        }
     }
 
     /// Returns what a key is and who set it; `None` when it is unset or unknown.
@@ -144,7 +162,8 @@ impl Loaded {
             return Err(ConfigErrors(errors));
         }
         let role = members[me].role;
-        let rank = Rank(u16::try_from(me).map_err(|_| self.bad("prefill", "more members than ranks"))?);
+        let rank =
+            Rank(u16::try_from(me).map_err(|_| self.bad("prefill", "more members than ranks"))?);
         let mut config =
             radixmesh::Config::new(self.text("cluster").unwrap_or_default(), key, members, rank);
         config.page_size = self.count16("page_size");
@@ -155,8 +174,13 @@ impl Loaded {
         config.admin = self.admin()?;
         config.state_dir = self.path("state_dir", me);
         config.record_log = self.path("record_log", me);
-        config.trace_applies =
-            matches!(self.get("trace_applies"), Some(Resolved { value: Parsed::Flag(true), .. }));
+        config.trace_applies = matches!(
+            self.get("trace_applies"),
+            Some(Resolved {
+                value: Parsed::Flag(true),
+                ..
+            })
+        );
         config.routing = routing::Config {
             warmup_requests: self.count("routing.warmup_requests"),
             match_pages_min: self.count("routing.match_pages_min") as u32,
@@ -168,7 +192,9 @@ impl Loaded {
             capacity_pages: usize::try_from(pages).unwrap_or(usize::MAX),
             prefill_ns_per_token: self.count("simulated_engine.prefill_us_per_token") * 1_000,
         });
-        config.check().map_err(|error| self.bad("prefill", &error.to_string()))?;
+        config
+            .check()
+            .map_err(|error| self.bad("prefill", &error.to_string()))?;
         Ok(config)
     }
 
@@ -177,34 +203,58 @@ impl Loaded {
     /// Errors: none at all, or one named twice.
     pub fn members(&self) -> Result<Vec<Member>, ConfigError> {
         let mut members: Vec<Member> = Vec::new();
-        for (key, role) in
-            [("prefill", Role::Prefill), ("decode", Role::Decode), ("router", Role::Router)]
-        {
-            let Some(Resolved { value: Parsed::Texts(list), .. }) = self.get(key) else { continue };
+        for (key, role) in [
+            ("prefill", Role::Prefill),
+            ("decode", Role::Decode),
+            ("router", Role::Router),
+        ] {
+            let Some(Resolved {
+                value: Parsed::Texts(list),
+                ..
+            }) = self.get(key)
+            else {
+                continue;
+            };
             for address in list {
                 if let Some(rank) = members.iter().position(|member| member.address == *address) {
                     let why = format!("`{address}` is also the address of rank {rank}");
                     return Err(self.bad(key, &why));
                 }
-                members.push(Member { role, address: address.clone() });
+                members.push(Member {
+                    role,
+                    address: address.clone(),
+                });
             }
         }
         if members.is_empty() {
             let why = "no member is named in `prefill`, `decode` or `router`".to_owned();
-            return Err(ConfigError::Missing { key: "prefill", why });
+            return Err(ConfigError::Missing {
+                key: "prefill",
+                why,
+            });
         }
         Ok(members)
     }
 
     fn me(&self, members: &[Member]) -> Result<usize, ConfigError> {
         let Some(local) = self.text("local") else {
-            let why = "which of the member addresses is this node's? (--local HOST:PORT)".to_owned();
+            let why =
+                "which of the member addresses is this node's? (--local HOST:PORT)".to_owned();
             return Err(ConfigError::Missing { key: "local", why });
         };
-        members.iter().position(|member| member.address == local).ok_or_else(|| {
-            let all: Vec<&str> = members.iter().map(|member| member.address.as_str()).collect();
-            self.bad("local", &format!("must be one of the member addresses: {}", all.join(", ")))
-        })
+        members
+            .iter()
+            .position(|member| member.address == local)
+            .ok_or_else(|| {
+                let all: Vec<&str> = members
+                    .iter()
+                    .map(|member| member.address.as_str())
+                    .collect();
+                self.bad(
+                    "local",
+                    &format!("must be one of the member addresses: {}", all.join(", ")),
+                )
+            })
     }
 
     /// Returns the cluster's secret.
@@ -227,9 +277,15 @@ impl Loaded {
             Some(Parsed::Admin(Admin::At(address))) => Ok(Some(address.clone())),
             Some(Parsed::Admin(Admin::Off)) | None => Ok(None),
             Some(_) => {
-                let port = self.text("local").and_then(address_port).unwrap_or_default();
+                let port = self
+                    .text("local")
+                    .and_then(address_port)
+                    .unwrap_or_default();
                 let port = port.checked_add(ADMIN_PORT_OFFSET).ok_or_else(|| {
-                    self.bad("admin", "the port of `local` + 1000 is above 65535: name an address")
+                    self.bad(
+                        "admin",
+                        "the port of `local` + 1000 is above 65535: name an address",
+                    )
                 })?;
                 Ok(Some(format!("127.0.0.1:{port}")))
             }
@@ -240,22 +296,30 @@ impl Loaded {
         let resolved = self.get(key);
         ConfigError::Bad {
             key,
-            value: resolved.map_or_else(|| "unset".to_owned(), |resolved| resolved.value.to_string()),
-            origin: resolved.map_or_else(|| "default".to_owned(), |resolved| resolved.origin.clone()),
+            value: resolved
+                .map_or_else(|| "unset".to_owned(), |resolved| resolved.value.to_string()),
+            origin: resolved
+                .map_or_else(|| "default".to_owned(), |resolved| resolved.origin.clone()),
             why: why.to_owned(),
         }
     }
 
     fn text(&self, key: &str) -> Option<&str> {
         match self.get(key) {
-            Some(Resolved { value: Parsed::Text(text), .. }) => Some(text),
+            Some(Resolved {
+                value: Parsed::Text(text),
+                ..
+            }) => Some(text),
             _ => None,
         }
     }
 
     fn count(&self, key: &str) -> u64 {
         match self.get(key) {
-            Some(Resolved { value: Parsed::Count(count), .. }) => *count,
+            Some(Resolved {
+                value: Parsed::Count(count),
+                ..
+            }) => *count,
             _ => unreachable!("`{key}` has a default and is a count"),
         }
     }
@@ -266,16 +330,22 @@ impl Loaded {
 
     fn time(&self, key: &str) -> Duration {
         match self.get(key) {
-            Some(Resolved { value: Parsed::Time(time), .. }) => *time,
+            Some(Resolved {
+                value: Parsed::Time(time),
+                ..
+            }) => *time,
             _ => unreachable!("`{key}` has a default and is a time"),
         }
     }
 
     fn path(&self, key: &str, me: usize) -> Option<PathBuf> {
         match self.get(key) {
-            Some(Resolved { value: Parsed::Path(path), .. }) => {
-                Some(PathBuf::from(path.to_string_lossy().replace("{rank}", &me.to_string())))
-            }
+            Some(Resolved {
+                value: Parsed::Path(path),
+                ..
+            }) => Some(PathBuf::from(
+                path.to_string_lossy().replace("{rank}", &me.to_string()),
+            )),
             _ => None,
         }
     }
@@ -318,11 +388,16 @@ fn defaults() -> String {
 }
 
 fn check_file(path: &Path) -> Result<(), ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), why: error.to_string() })?;
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+        path: path.to_owned(),
+        why: error.to_string(),
+    })?;
     match text.parse::<toml::Table>() {
         Ok(_) => Ok(()),
-        Err(error) => Err(ConfigError::Syntax { path: path.to_owned(), why: error.to_string() }),
+        Err(error) => Err(ConfigError::Syntax {
+            path: path.to_owned(),
+            why: error.to_string(),
+        }),
     }
 }
 
@@ -346,10 +421,15 @@ fn origin(figment: &Figment, value: &Value) -> String {
         other => other.tag(),
     };
     match figment.get_metadata(tag) {
-        Some(Metadata { source: Some(figment::Source::File(path)), .. }) => {
+        Some(Metadata {
+            source: Some(figment::Source::File(path)),
+            ..
+        }) => {
             format!("file {}", path.display())
         }
-        Some(metadata) if metadata.name.starts_with("variable ") || metadata.name.starts_with("flag ") => {
+        Some(metadata)
+            if metadata.name.starts_with("variable ") || metadata.name.starts_with("flag ") =>
+        {
             metadata.name.to_string()
         }
         _ => "default".to_owned(),
@@ -384,9 +464,16 @@ mod tests {
 
     fn sources(flags: &[(&str, &str)]) -> Sources {
         let flag = |(key, value): &(&str, &str)| {
-            ("flag --set".to_owned(), (*key).to_owned(), (*value).to_owned())
+            (
+                "flag --set".to_owned(),
+                (*key).to_owned(),
+                (*value).to_owned(),
+            )
         };
-        Sources { flags: flags.iter().map(flag).collect(), ..Sources::default() }
+        Sources {
+            flags: flags.iter().map(flag).collect(),
+            ..Sources::default()
+        }
     }
 
     fn base(more: &[(&str, &str)]) -> Sources {
@@ -413,7 +500,10 @@ mod tests {
         let config = Loaded::load(&base(&[])).unwrap().node().unwrap();
         assert_eq!(config.me, Rank(2));
         let roles: Vec<Role> = config.members.iter().map(|member| member.role).collect();
-        assert_eq!(roles, [Role::Prefill, Role::Prefill, Role::Decode, Role::Router]);
+        assert_eq!(
+            roles,
+            [Role::Prefill, Role::Prefill, Role::Decode, Role::Router]
+        );
         assert_eq!(config.admin.as_deref(), Some("127.0.0.1:1003"));
         assert_eq!(config.routing, routing::Config::default());
         assert_eq!(config.simulated_engine, None);
@@ -421,9 +511,13 @@ mod tests {
 
     #[test]
     fn a_flag_beats_a_variable_and_a_variable_the_file() {
-        let path = std::env::temp_dir().join(format!("radixmesh-layers-{}.toml", std::process::id()));
-        std::fs::write(&path, "page_size = 4\nfanout = 2\ncluster = \"file\"\n[routing]\nmatch_percent_min = 7\n")
-            .unwrap();
+        let path =
+            std::env::temp_dir().join(format!("radixmesh-layers-{}.toml", std::process::id()));
+        std::fs::write(
+            &path,
+            "page_size = 4\nfanout = 2\ncluster = \"file\"\n[routing]\nmatch_percent_min = 7\n",
+        )
+        .unwrap();
         let mut sources = base(&[("page_size", "8")]);
         sources.file = Some(path.clone());
         let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -448,7 +542,10 @@ mod tests {
         assert_eq!(now("routing.match_pages_min"), expect("9", variable));
         assert_eq!(now("heartbeat"), expect("\"1s\"", "default"));
         let config = loaded.node().unwrap();
-        assert_eq!((config.page_size, config.routing.match_permille_min), (8, 70));
+        assert_eq!(
+            (config.page_size, config.routing.match_permille_min),
+            (8, 70)
+        );
         std::fs::remove_file(path).unwrap();
     }
 
@@ -462,28 +559,64 @@ mod tests {
             &base(&[("page_size", "0")]),
             "key `page_size` = \"0\" (from flag --set): must be 1 to 1024",
         );
-        check(&base(&[("pagesize", "4")]), "unknown key `pagesize` (from flag --set)");
-        check(&base(&[("routing.x", "4")]), "unknown key `routing.x` (from flag --set)");
-        check(&base(&[("routing", "4")]), "unknown key `routing` (from flag --set)");
-        check(&base(&[("page_size.x", "4")]), "key `page_size` = a table (from flag --set): must be 1");
+        check(
+            &base(&[("pagesize", "4")]),
+            "unknown key `pagesize` (from flag --set)",
+        );
+        check(
+            &base(&[("routing.x", "4")]),
+            "unknown key `routing.x` (from flag --set)",
+        );
+        check(
+            &base(&[("routing", "4")]),
+            "unknown key `routing` (from flag --set)",
+        );
+        check(
+            &base(&[("page_size.x", "4")]),
+            "key `page_size` = a table (from flag --set): must be 1",
+        );
         check(
             &base(&[("local", "e:5")]),
             "key `local` = \"e:5\" (from flag --set): must be one of the member addresses: a:1, b:2, c:3, d:4",
         );
-        check(&base(&[("decode", "a:1")]), "`a:1` is also the address of rank 0");
+        check(
+            &base(&[("decode", "a:1")]),
+            "`a:1` is also the address of rank 0",
+        );
         let local = [("local", "c:65000"), ("decode", "c:65000")];
-        check(&base(&local), "key `admin` = \"auto\" (from default): the port of `local` + 1000");
+        check(
+            &base(&local),
+            "key `admin` = \"auto\" (from default): the port of `local` + 1000",
+        );
         check(&sources(&[]), "key `prefill` is not set");
         check(&sources(&[("prefill", "a:1")]), "key `local` is not set");
-        check(&sources(&[("prefill", "a:1"), ("local", "a:1")]), "key `fingerprint_key` is not set");
-        check(&base(&[("fingerprint_key", "12")]), "key `fingerprint_key` = (hidden)");
+        check(
+            &sources(&[("prefill", "a:1"), ("local", "a:1")]),
+            "key `fingerprint_key` is not set",
+        );
+        check(
+            &base(&[("fingerprint_key", "12")]),
+            "key `fingerprint_key` = (hidden)",
+        );
         let mut typo = base(&[]);
-        typo.env.push(("RADIXMESH_FAN_OUT".to_owned(), "2".to_owned()));
-        check(&typo, "unknown key `fan_out` (from variable RADIXMESH_FAN_OUT)");
-        let absent = Sources { file: Some("/no/such.toml".into()), ..Sources::default() };
-        check(&absent, "cannot read the configuration file `/no/such.toml`");
+        typo.env
+            .push(("RADIXMESH_FAN_OUT".to_owned(), "2".to_owned()));
+        check(
+            &typo,
+            "unknown key `fan_out` (from variable RADIXMESH_FAN_OUT)",
+        );
+        let absent = Sources {
+            file: Some("/no/such.toml".into()),
+            ..Sources::default()
+        };
+        check(
+            &absent,
+            "cannot read the configuration file `/no/such.toml`",
+        );
         for bad in ["page_size", "=1", "routing.=1"] {
-            let expect = ConfigError::NotAPair { text: bad.to_owned() };
+            let expect = ConfigError::NotAPair {
+                text: bad.to_owned(),
+            };
             assert_eq!(Sources::default().set(bad), Err(expect));
         }
     }
@@ -502,7 +635,10 @@ mod tests {
             ("record_log", "/x/{rank}.log"),
         ];
         let config = Loaded::load(&base(&engine)).unwrap().node().unwrap();
-        let expect = SimulatedEngine { capacity_pages: 100, prefill_ns_per_token: 7_000 };
+        let expect = SimulatedEngine {
+            capacity_pages: 100,
+            prefill_ns_per_token: 7_000,
+        };
         assert_eq!(config.simulated_engine, Some(expect));
         assert_eq!(config.record_log, Some("/x/2.log".into()));
         let mut router = engine.to_vec();
@@ -517,7 +653,10 @@ mod tests {
         std::fs::write(&path, format!("{KEY}\n")).unwrap();
         let from_file = base(&[("fingerprint_key", &format!("file:{}", path.display()))]);
         let config = Loaded::load(&from_file).unwrap().node().unwrap();
-        assert_eq!(config.fingerprint_key, FingerprintKey::new(0x0123_4567_89ab_cdef));
+        assert_eq!(
+            config.fingerprint_key,
+            FingerprintKey::new(0x0123_4567_89ab_cdef)
+        );
         std::fs::remove_file(path).unwrap();
     }
 }

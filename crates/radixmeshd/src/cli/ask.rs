@@ -1,0 +1,323 @@
+//! `status`, `route`, `match` and `diff`: questions to running nodes.
+
+use std::fmt::Write;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use bytesize::ByteSize;
+use clap::Args;
+use radixmesh::admin::api::{
+    HolderMatch, MatchResponse, Position, PrefixRequest, RouteChoice, RouteResponse, StatusResponse,
+};
+
+use super::output::{Exit, Failure, Format, print, row, table};
+use crate::client::Client;
+use crate::compare::Comparison;
+
+/// Counters that `status` shows; `-o json` and `/metrics` have all of them.
+const KEY_COUNTERS: [&str; 8] = [
+    "pages_published",
+    "copies_removed",
+    "frames_in",
+    "frames_out",
+    "data_bytes_out",
+    "control_bytes_out",
+    "snapshot_bytes_out",
+    "frames_bad",
+];
+
+#[derive(Debug, Args)]
+pub(super) struct PromptArgs {
+    #[command(flatten)]
+    tokens: TokenArgs,
+    /// Model, adapter, salt ...; the empty name is the default namespace.
+    #[arg(long, default_value = "")]
+    namespace: String,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct TokenArgs {
+    /// Token ids with commas between.
+    #[arg(long, value_name = "1,2,3", value_delimiter = ',')]
+    tokens: Option<Vec<u32>>,
+    /// File of token ids with spaces, commas or lines between, or a JSON list; `-` is stdin.
+    #[arg(long, value_name = "FILE")]
+    tokens_file: Option<PathBuf>,
+    /// The made up prompt 0, 1, .. N-1.
+    #[arg(long, value_name = "N")]
+    synthetic_prefix: Option<u32>,
+}
+
+impl PromptArgs {
+    fn request(&self) -> Result<PrefixRequest, Failure> {
+        let tokens = match (
+            &self.tokens.tokens,
+            &self.tokens.tokens_file,
+            self.tokens.synthetic_prefix,
+        ) {
+            (Some(tokens), _, _) => tokens.clone(),
+            (None, Some(path), _) => tokens_of(path)?,
+            (None, None, count) => (0..count.unwrap_or(0)).collect(),
+        };
+        Ok(PrefixRequest {
+            tokens,
+            namespace: self.namespace.clone(),
+        })
+    }
+}
+
+fn tokens_of(path: &Path) -> Result<Vec<u32>, Failure> {
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
+    };
+    let fail = |why: String| {
+        Failure::new(
+            Exit::Usage,
+            format!("--tokens-file {}: {why}", path.display()),
+        )
+    };
+    read.map_err(|error| fail(error.to_string()))?;
+    parse_tokens(&text).map_err(fail)
+}
+
+fn parse_tokens(text: &str) -> Result<Vec<u32>, String> {
+    let list = text.trim().trim_start_matches('[').trim_end_matches(']');
+    list.split(|c: char| c == ',' || c.is_whitespace())
+        .filter(|word| !word.is_empty())
+        .map(|word| {
+            word.parse()
+                .map_err(|_| format!("`{word}` is no token id (0 to {})", u32::MAX))
+        })
+        .collect()
+}
+
+pub(super) async fn status(admin: &str, format: Format) -> Result<(), Failure> {
+    let status = Client::new(admin)?.status().await?;
+    print(format, &status, || status_text(&status))?;
+    if status.ready {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Unhealthy,
+        format!(
+            "rank {} is not ready: it has not caught up yet",
+            status.rank
+        ),
+    ))
+}
+
+fn status_text(status: &StatusResponse) -> String {
+    let yes = |flag| if flag { "yes" } else { "no" };
+    let mut out = format!(
+        "{} rank {} of cluster {}: {}, up {}, version {}, memory {}\n",
+        status.role,
+        status.rank,
+        status.cluster,
+        if status.ready { "ready" } else { "joining" },
+        humantime::format_duration(std::time::Duration::from_secs(status.uptime_ms / 1_000)),
+        status.version,
+        ByteSize::b(status.memory_bytes),
+    );
+    let index = &status.index;
+    let _ = writeln!(
+        out,
+        "tree: {} distinct pages of {} tokens in {} runs, {} copies, {}",
+        index.pages,
+        status.page_size,
+        index.nodes,
+        index.copies,
+        ByteSize::b(index.bytes)
+    );
+    out.push('\n');
+    let mut rows = vec![row([&"rank", &"role", &"address", &"up", &"ready"])];
+    for member in &status.members {
+        rows.push(row([
+            &member.rank,
+            &member.role,
+            &member.address,
+            &yes(member.up),
+            &yes(member.ready),
+        ]));
+    }
+    out += &table(&rows);
+    out.push('\n');
+    let mut rows = vec![row([
+        &"origin",
+        &"incarnation",
+        &"seq",
+        &"copies",
+        &"ops digest",
+        &"copies digest",
+    ])];
+    for origin in &status.origins {
+        let (chain, set) = (
+            format!("x{:016x}", origin.chain_digest),
+            format!("x{:016x}", origin.set_digest),
+        );
+        rows.push(row([
+            &origin.rank,
+            &origin.incarnation,
+            &origin.seq,
+            &origin.copies,
+            &chain,
+            &set,
+        ]));
+    }
+    out += &table(&rows);
+    out.push('\n');
+    let mut rows = vec![row([&"counter", &"value"])];
+    for name in KEY_COUNTERS {
+        if let Some(value) = status.counters.get(name) {
+            rows.push(row([&name, value]));
+        }
+    }
+    out + &table(&rows)
+}
+
+pub(super) async fn route(admin: &str, prompt: &PromptArgs, format: Format) -> Result<(), Failure> {
+    let request = prompt.request()?;
+    let answer = Client::new(admin)?.route(&request).await?;
+    print(format, &answer, || route_text(&answer))?;
+    if answer.prefill.is_some() || answer.decode.is_some() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Unhealthy, "no node may be routed to"))
+}
+
+fn route_text(answer: &RouteResponse) -> String {
+    let mut out = String::new();
+    for (role, choice) in [("prefill", &answer.prefill), ("decode", &answer.decode)] {
+        let _ = match choice {
+            Some(RouteChoice {
+                rank,
+                address,
+                matched_pages,
+                reason,
+                ..
+            }) => writeln!(
+                out,
+                "{role:<8} rank {rank} at {address}: holds {matched_pages} of {} pages ({reason})",
+                answer.pages
+            ),
+            None => writeln!(out, "{role:<8} nobody may be routed to"),
+        };
+    }
+    for line in &answer.explanation {
+        let _ = writeln!(out, "  {line}");
+    }
+    out + &holders_text(&answer.holders, &answer.version)
+}
+
+pub(super) async fn matches(
+    admin: &str,
+    prompt: &PromptArgs,
+    format: Format,
+) -> Result<(), Failure> {
+    let request = prompt.request()?;
+    let answer = Client::new(admin)?.matches(&request).await?;
+    print(format, &answer, || match_text(&answer))
+}
+
+fn match_text(answer: &MatchResponse) -> String {
+    let known = format!(
+        "{} pages, {} of them held by somebody\n",
+        answer.pages, answer.deepest
+    );
+    known + &holders_text(&answer.holders, &answer.version)
+}
+
+fn holders_text(holders: &[HolderMatch], version: &[Position]) -> String {
+    let mut out = String::new();
+    if !holders.is_empty() {
+        let mut rows = vec![row([
+            &"rank",
+            &"source",
+            &"role",
+            &"pages",
+            &"on device",
+            &"routable",
+        ])];
+        for holder in holders {
+            let routable = if holder.routable { "yes" } else { "no" };
+            rows.push(row([
+                &holder.rank,
+                &holder.source,
+                &holder.role,
+                &holder.pages,
+                &holder.device_pages,
+                &routable,
+            ]));
+        }
+        out = format!("\n{}", table(&rows));
+    }
+    let at: Vec<String> = version
+        .iter()
+        .map(|at| format!("{}:{}", at.rank, at.seq))
+        .collect();
+    let _ = writeln!(
+        out,
+        "\nread at version {}",
+        if at.is_empty() {
+            "(empty)".to_owned()
+        } else {
+            at.join(" ")
+        }
+    );
+    out
+}
+
+pub(super) async fn diff(a: &str, b: &str, format: Format) -> Result<(), Failure> {
+    let (client_a, client_b) = (Client::new(a)?, Client::new(b)?);
+    let (status_a, status_b) = (client_a.status().await?, client_b.status().await?);
+    let comparison = Comparison::of(&status_a.origins, &status_b.origins);
+    print(format, &comparison, || {
+        let mut out = format!(
+            "A: rank {} at {}\nB: rank {} at {}\n",
+            status_a.rank,
+            client_a.base(),
+            status_b.rank,
+            client_b.base()
+        );
+        for difference in &comparison.differences {
+            let _ = writeln!(out, "{difference}");
+        }
+        if comparison.is_equal() {
+            let _ = writeln!(
+                out,
+                "equal: {} origins, same positions, same digests",
+                comparison.origins
+            );
+        }
+        out
+    })?;
+    let Some(first) = comparison.first() else {
+        return Ok(());
+    };
+    let kind = if comparison.is_only_lag() {
+        "only positions differ: one is behind, ask again"
+    } else {
+        "the content differs"
+    };
+    Err(Failure::new(
+        Exit::Failed,
+        format!("{kind}; first: {first}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_files_hold_numbers_with_anything_between() {
+        assert_eq!(parse_tokens("1 2,3\n4"), Ok(vec![1, 2, 3, 4]));
+        assert_eq!(parse_tokens("[1, 2, 3]\n"), Ok(vec![1, 2, 3]));
+        assert_eq!(parse_tokens(""), Ok(vec![]));
+        assert!(parse_tokens("1 x").is_err_and(|error| error.contains("`x`")));
+        assert!(parse_tokens("4294967296").is_err());
+    }
+}
