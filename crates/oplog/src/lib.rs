@@ -7,6 +7,8 @@
 //!
 //! The crate is one deterministic state machine, [`Replica`]: it knows no sockets, no clock and no membership.
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 pub mod batch;
 mod chain;
 mod config;

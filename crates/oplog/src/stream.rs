@@ -119,6 +119,13 @@ mod tests {
     }
 
     #[test]
+    fn runs_have_these_bytes() {
+        let (bytes, _) = encode(vec![run(500, SnapshotPlace::Root(Namespace(7)), 1)]);
+        let expected = [0xf4, 0x03, 2, 1, 1, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(bytes, expected);
+    }
+
+    #[test]
     fn a_run_that_no_op_can_have_named_is_refused() {
         let (bytes, _) = encode(vec![run(
             1,
