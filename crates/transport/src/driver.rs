@@ -143,6 +143,7 @@ impl Driver {
     }
 
     async fn say_goodbye(&mut self, reason: &CloseReason, ending: Ending) -> io::Result<()> {
+        // spec: CLOSE-1
         match ending {
             Ending::Silent => return Ok(()),
             Ending::Graceful => {}

@@ -55,6 +55,7 @@ impl<S: Source> Gate<S> {
     /// Starts a handshake. Returns whether an older one had to make room: those who are honest are quick, so the
     /// oldest is the likeliest to be silent.
     fn admit(&mut self, stream: Duplex, address: String) -> bool {
+        // spec: SHAKE-8
         self.oldest.retain(|task| !task.is_finished());
         let evict = self.oldest.len() >= self.limits.connections_pending_max;
         if evict {

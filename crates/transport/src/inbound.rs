@@ -87,6 +87,7 @@ impl Inbound {
                     payload,
                     total,
                 }) => {
+                    // spec: LANE-4
                     if handler.poll_ready(cx).is_pending() {
                         break Poll::Pending;
                     }

@@ -214,6 +214,7 @@ impl Keeper {
         let frames: Arc<dyn Handler> = handler.clone();
         connection.start(frames);
         let replacement = self.wait(connection).await;
+        // spec: LINK-5
         // Its task has delivered its last frame: nothing of it can come after `on_down`.
         let why = connection.closed().await;
         *lock(&self.link.live) = None;

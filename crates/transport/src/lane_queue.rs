@@ -55,6 +55,7 @@ impl LaneQueue {
     pub(crate) fn push(&self, len: usize, encode: impl FnOnce(&mut [u8])) -> Result<(), SendError> {
         let total = HEADER_BYTES + len;
         let mut pending = lock(&self.pending);
+        // spec: LANE-3
         self.reserve(total)?;
         let start = pending.whole;
         pending.bytes.truncate(start);

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -11,7 +12,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::driver::Ending;
-use crate::error::{AcceptError, CloseReason, ListenError, RejectReason, Rejection, SendError};
+use crate::error::{
+    AcceptError, CloseReason, HandshakeError, ListenError, RejectReason, Rejection, SendError,
+};
 use crate::handler::{Handler, Verdict};
 use crate::identity::{Identity, Local, NodeId, Peer};
 use crate::keeper::{self, Link};
@@ -258,6 +261,7 @@ impl Local for Inner {
 
 /// Accepts peers and hands each to its link, until stopped.
 async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
+    let mut loud = Loud::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -280,9 +284,33 @@ async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
                 tracing::warn!(%error, "cannot accept");
                 tokio::time::sleep(inner.limits.backoff_min).await;
             }
+            // spec: SHAKE-4
+            Err(AcceptError::Handshake {
+                address,
+                source: HandshakeError::RejectedPeer(why),
+            }) if loud.due() => {
+                tracing::warn!(%address, %why, "refused a peer");
+            }
             // Counted by variant. Not louder: whoever reaches the port decides how often this happens.
             Err(error) => tracing::debug!(%error, "a peer was not let in"),
         }
+    }
+}
+
+/// Lets one line of log through per second.
+#[derive(Default)]
+struct Loud(Option<Instant>);
+
+impl Loud {
+    fn due(&mut self) -> bool {
+        let now = Instant::now();
+        let due = self
+            .0
+            .is_none_or(|last| now - last >= Duration::from_secs(1));
+        if due {
+            self.0 = Some(now);
+        }
+        due
     }
 }
 

@@ -85,6 +85,7 @@ impl Outbound {
         mut room: impl FnMut(Lane),
     ) -> Poll<io::Result<Wrote>> {
         for _ in 0..STEP_WRITES_MAX {
+            // spec: LANE-2
             self.refill(queues, counters);
             let (order, parts) = self.next_parts();
             if parts[0].is_empty() {

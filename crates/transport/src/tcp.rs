@@ -107,7 +107,10 @@ impl Source for TcpSource {
 
     async fn next(&mut self) -> io::Result<(Duplex, String)> {
         let (stream, from) = self.listener.accept().await?;
-        tune(&stream, &self.limits)?;
+        // Most likely the peer is gone already; its handshake will say so, and is counted.
+        if let Err(error) = tune(&stream, &self.limits) {
+            tracing::debug!(%from, %error, "cannot set socket options");
+        }
         Ok((duplex(stream), from.to_string()))
     }
 }

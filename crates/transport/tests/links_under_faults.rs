@@ -1,4 +1,8 @@
 //! Links over a network that breaks: the in-memory network can be cut, frozen and mended.
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy knows test functions, but not the helpers of a test file"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;

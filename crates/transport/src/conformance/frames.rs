@@ -20,7 +20,8 @@ pub async fn frames_keep_their_order_within_a_lane(rig: &dyn Rig) {
     let (far, mut record) = recorder();
     dialer.start(near);
     acceptor.start(far);
-    let length = |n: u32| 4 + (n as usize * 7919) % if n % 100 == 0 { 200_000 } else { 300 };
+    let length =
+        |n: u32| 4 + (n as usize * 7919) % if n.is_multiple_of(100) { 200_000 } else { 300 };
     let sender = async {
         let mut random = fastrand::Rng::with_seed(1);
         for n in 0..FRAMES {

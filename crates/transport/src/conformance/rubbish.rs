@@ -1,6 +1,7 @@
 //! Peers that do not keep to the protocol.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -28,6 +29,7 @@ async fn victim(rig: &dyn Rig) -> Victim {
     let transport = rig.transport();
     let limits = Limits {
         frame_bytes_max: PAYLOAD_MAX,
+        linger: Duration::from_millis(20),
         ..Limits::default()
     };
     let mut listener = listen(rig, &transport, identity(2), limits.clone()).await;
