@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::children::ChildTable;
 use crate::page::Fingerprint;
+use crate::rcu::prefetch;
 
 /// The writer's stable name of a node. Readers never use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +27,8 @@ pub(crate) trait Value: Default + Clone + Send + Sync + 'static {
     fn covered(&self) -> u32;
     /// Returns where to cut a run whose value has become too large to copy on every change.
     fn crowded(&self) -> Option<u32>;
+    /// Asks for what readers need of it.
+    fn prefetch(&self);
     /// Returns the bytes held on the heap.
     fn heap_bytes(&self) -> usize;
 }
@@ -37,6 +40,8 @@ pub(crate) struct Body<V> {
     pub(crate) depth: u32,
     /// Pages of the run; `pages` may keep a short tail that was given up.
     pub(crate) len: u32,
+    /// The first page, here so that a lookup needs no more than this.
+    pub(crate) first: Fingerprint,
     pages: Arc<[Fingerprint]>,
     pub(crate) value: V,
     pub(crate) children: Option<ChildTable<V>>,
@@ -49,6 +54,7 @@ impl<V: Value> Body<V> {
             id,
             depth,
             len: to_u32(pages.len()),
+            first: pages.first().copied().unwrap_or_default(),
             pages,
             value,
             children: None,
@@ -59,6 +65,18 @@ impl<V: Value> Body<V> {
     #[inline]
     pub(crate) fn run(&self) -> &[Fingerprint] {
         &self.pages[..self.len as usize]
+    }
+
+    /// Asks for all that a reader with `pages` left to match needs of this node, and for the way on.
+    #[inline]
+    pub(crate) fn prefetch(&self, pages: &[Fingerprint]) {
+        if let Some(first) = self.pages.first() {
+            prefetch(first);
+        }
+        self.value.prefetch();
+        if let (Some(table), Some(next)) = (&self.children, pages.get(self.len as usize)) {
+            table.prefetch(*next);
+        }
     }
 
     /// Returns the depth behind the run.
@@ -72,6 +90,7 @@ impl<V: Value> Body<V> {
             id: self.id,
             depth: self.depth,
             len: self.len,
+            first: self.first,
             pages: Arc::clone(&self.pages),
             value,
             children: self.children.clone(),
@@ -99,6 +118,7 @@ impl<V: Value> Body<V> {
             id: self.id,
             depth: self.depth,
             len,
+            first: self.first,
             pages,
             value,
             children: None,

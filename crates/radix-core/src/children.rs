@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::body::{ARC_BYTES, Body, Value};
 use crate::page::Fingerprint;
-use crate::rcu::{Guard, Slot, Writer};
+use crate::rcu::{Guard, Slot, Writer, prefetch};
 use crate::sync::{AtomicU64, Ordering};
 
 /// A key that no child has had: a probe ends here.
@@ -66,12 +66,20 @@ impl<V: Value> ChildTable<V> {
             if found == key
                 && let Some(child) = entry.child.load(guard)
                 // The entry may have changed hands between the two loads; the child itself cannot lie.
-                && child.run().first() == Some(&page)
+                && child.first == page
             {
                 return Some(child);
             }
         }
         None
+    }
+
+    /// Asks for the entry where a lookup of `page` begins.
+    #[inline]
+    pub(crate) fn prefetch(&self, page: Fingerprint) {
+        if let Some(at) = self.probe(key_of(page)).next() {
+            prefetch(&self.entries[at]);
+        }
     }
 
     /// Puts the next version of the child with first page `page` in place of the last one, or nothing.
@@ -92,7 +100,7 @@ impl<V: Value> ChildTable<V> {
                     && entry
                         .child
                         .load(&writer.guard())
-                        .is_some_and(|child| child.run().first() == Some(&page))
+                        .is_some_and(|child| child.first == page)
             })
             .expect("a child that is replaced is in its parent's table");
         self.entries[at].child.replace(child, writer);
@@ -102,8 +110,7 @@ impl<V: Value> ChildTable<V> {
     ///
     /// Returns whether there was room; if not, nothing changed.
     pub(crate) fn insert(&self, child: &Arc<Body<V>>, used: &mut u32, writer: &mut Writer) -> bool {
-        let page = *child.run().first().expect("a run is never empty");
-        let key = key_of(page);
+        let key = key_of(child.first);
         let at = self.probe(key).find(|at| {
             let entry = &self.entries[*at];
             entry.key.load(Ordering::Relaxed) == UNUSED

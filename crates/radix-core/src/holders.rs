@@ -4,6 +4,7 @@
 use crate::body::Value;
 use crate::id::{Holder, Rank, Seq, Tier};
 use crate::limits::SPANS_CROWDED;
+use crate::rcu::prefetch;
 
 /// Pages `start .. end` of a run at one holder and tier: what a reader needs, 8 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,6 +291,13 @@ impl Value for Holders {
         let at = u32::from(inner.get(inner.len() / 2)?.start);
         // A cut helps when few spans cross it and many begin behind it; else the halves would be as crowded.
         (inner.len() >= first && self.crossing(at) * 4 <= self.spans.len()).then_some(at)
+    }
+
+    #[inline]
+    fn prefetch(&self) {
+        if let Some(first) = self.spans.first() {
+            prefetch(first);
+        }
     }
 
     fn heap_bytes(&self) -> usize {

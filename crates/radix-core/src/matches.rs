@@ -4,14 +4,20 @@
 use crate::holders::Span;
 use crate::id::{Holder, Tier};
 
+/// Pages by tier. Signed and padded to four columns, so that a row is one vector of the smallest kind.
+type Row = [i32; 4];
+
+/// The columns that a span of each tier counts for: its own and all slower ones.
+const COUNTS_FOR: [Row; Tier::COUNT] = [[-1, -1, -1, 0], [0, -1, -1, 0], [0, 0, -1, 0]];
+
 /// What [`crate::Reader::matches`] found.
 #[derive(Clone, Debug, Default)]
 pub struct Matches {
     /// Sorted by holder.
     found: Vec<(Holder, [u32; Tier::COUNT])>,
-    deepest: u32,
-    /// Pages so far by holder index and tier; all zero between queries. The fourth column is padding.
-    scratch: Vec<[u32; 4]>,
+    deepest: i32,
+    /// Pages so far by holder index and tier; all zero between queries.
+    scratch: Vec<Row>,
     /// Holder indices with something in `scratch`.
     touched: Vec<u16>,
 }
@@ -26,7 +32,7 @@ impl Matches {
     /// Returns the most leading pages that any one holder has, at whatever tier.
     #[must_use]
     pub fn deepest(&self) -> u32 {
-        self.deepest
+        self.deepest.cast_unsigned()
     }
 
     /// Returns every holder of at least the first page, sorted, with its leading pages without a hole:
@@ -53,7 +59,7 @@ impl Matches {
         self.deepest = 0;
         // A query that ended as it should leaves nothing behind; one that panicked may.
         for index in self.touched.drain(..) {
-            self.scratch[index as usize] = [0; 4];
+            self.scratch[index as usize] = Row::default();
         }
     }
 
@@ -61,36 +67,46 @@ impl Matches {
     /// depth and spans in order of start, so one pass finds each holder's end of the part without a hole.
     #[inline]
     pub(crate) fn take(&mut self, spans: &[Span], depth: u32, matched: u32) {
+        // Depths are at most DEPTH_PAGES_MAX, so they fit.
+        let (base, matched) = (depth.cast_signed(), matched.cast_signed());
+        let mut deepest = self.deepest;
         for span in spans {
-            if u32::from(span.start) >= matched {
+            let (start, end) = (i32::from(span.start), i32::from(span.end));
+            if start >= matched {
                 break;
             }
-            let start = depth + u32::from(span.start);
-            let end = depth + matched.min(u32::from(span.end));
+            let (start, end) = (base + start, base + end.min(matched));
             let index = span.holder as usize;
             if index >= self.scratch.len() {
-                self.scratch.resize(index + 1, [0; 4]);
+                self.widen(index);
             }
             let row = &mut self.scratch[index];
             if start == 0 && row[Tier::COUNT - 1] == 0 {
                 self.touched.push(span.holder);
             }
-            for tier in Tier::ALL {
-                let pages = &mut row[tier as usize];
+            for (pages, counts) in row.iter_mut().zip(&COUNTS_FOR[span.tier as usize]) {
                 // Short of `start` there is a hole, which later spans cannot fill.
-                let reaches = tier >= span.tier && start <= *pages;
-                *pages = if reaches { end.max(*pages) } else { *pages };
+                let reaches = if *pages >= start { end & counts } else { 0 };
+                *pages = reaches.max(*pages);
             }
-            self.deepest = self.deepest.max(row[Tier::COUNT - 1]);
+            deepest = deepest.max(row[Tier::COUNT - 1]);
         }
+        self.deepest = deepest;
+    }
+
+    #[cold]
+    fn widen(&mut self, index: usize) {
+        self.scratch
+            .resize((index + 1).next_power_of_two(), Row::default());
     }
 
     /// Completes the answer. Holders were touched in order: their spans at page 0 all lie in one run.
     pub(crate) fn end(&mut self, name: impl Fn(u16) -> Holder) {
-        for index in self.touched.drain(..) {
-            let row = &mut self.scratch[index as usize];
-            self.found.push((name(index), [row[0], row[1], row[2]]));
-            *row = [0; 4];
-        }
+        let scratch = &mut self.scratch;
+        self.found.extend(self.touched.iter().map(|index| {
+            let [device, host, disk, _] = std::mem::take(&mut scratch[*index as usize]);
+            (name(*index), [device, host, disk].map(i32::cast_unsigned))
+        }));
+        self.touched.clear();
     }
 }

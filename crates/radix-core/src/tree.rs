@@ -52,6 +52,7 @@ impl<V: Value> Root<V> {
             else {
                 return;
             };
+            next.prefetch(&pages[at..]);
             let matched = common_prefix(next.run(), &pages[at..]);
             if !visit(next, to_u32(at), to_u32(matched)) || matched < next.run().len() {
                 return;

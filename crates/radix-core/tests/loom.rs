@@ -2,6 +2,7 @@
 //! `RUSTFLAGS="--cfg radixmesh_loom" cargo test -p radix-core --release --test loom`
 //! The reclamation underneath has a test of its own: the same with `--lib`.
 #![cfg(radixmesh_loom)]
+#![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
 use loom::thread;
 use radix_core::id::{

@@ -1,5 +1,6 @@
 //! Readers beside a writer on real threads: every answer is one that some instant allows.
 #![cfg(not(radixmesh_loom))]
+#![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
