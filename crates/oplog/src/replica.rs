@@ -297,6 +297,7 @@ impl<S: State> Replica<S> {
         self.floors.get(&rank).copied().unwrap_or_default()
     }
 
+    // spec: OPLOG-15
     fn has_room(&mut self, rank: Rank, out: &mut Vec<Output>) -> bool {
         let known = |rank: &Rank| self.remotes.contains_key(rank) || self.floors.contains_key(rank);
         let room = known(&rank)

@@ -38,32 +38,20 @@ fn a_digest_mismatch_drops_that_one_log_and_fetches_it_from_its_origin() {
         net.publish(2, insert(page, 1));
     }
     net.settle();
-    // A bit flips in rank 1's memory.
-    let copies = &mut net
-        .node(1)
-        .replica
-        .state_mut()
-        .logs
-        .get_mut(&rank(0))
-        .unwrap()
-        .copies;
-    copies.pop_last();
-    net.history.borrow_mut().clear();
+    // A copy gets lost in rank 1's memory.
+    let state = net.node(1).replica.state_mut();
+    state.unchecked = true;
+    state.logs.get_mut(&rank(0)).unwrap().copies.pop_last();
+    net.publish(0, insert(9, 1));
+    net.flush(0);
+    let (_, _, message) = net
+        .wires
+        .iter()
+        .find(|(_, to, _)| *to == 1)
+        .cloned()
+        .unwrap();
     let at = net.now;
-    let out = {
-        net.publish(0, insert(9, 1));
-        net.flush(0);
-        net.history.borrow_mut().clear();
-        let (_, _, message) = net
-            .wires
-            .iter()
-            .find(|(_, to, _)| *to == 1)
-            .cloned()
-            .unwrap();
-        net.history.borrow_mut().clear();
-        net.node(1).replica.state_mut().history = support::History::default();
-        net.node(1).handle(at, 2, message)
-    };
+    let out = net.node(1).handle(at, 2, message);
     let [
         Event::DigestMismatch {
             at: found,
@@ -83,7 +71,6 @@ fn a_digest_mismatch_drops_that_one_log_and_fetches_it_from_its_origin() {
     );
     let (_, out) = tick_until_sent(net.node(1), at + 50);
     assert_eq!(pull(&out), [(0, 1)]);
-    net.node(1).replica.state_mut().history = support::History::default();
     net.settle();
     net.assert_equal();
 }
