@@ -83,7 +83,7 @@ impl Shared {
 impl Connection {
     /// Shakes hands over `stream` as the end that dialed `address`. For transports.
     ///
-    /// Errors: [`HandshakeError`], counted; the stream is closed.
+    /// `limits` must pass [`Limits::check`]. Errors: [`HandshakeError`], counted; the stream is closed.
     pub async fn dial_over(
         mut stream: Duplex,
         address: &str,
@@ -103,7 +103,7 @@ impl Connection {
 
     /// Shakes hands over `stream` as the end that was dialed from `address`. For transports.
     ///
-    /// Errors: [`HandshakeError`], counted; the stream is closed.
+    /// `limits` must pass [`Limits::check`]. Errors: [`HandshakeError`], counted; the stream is closed.
     pub async fn answer_over(
         mut stream: Duplex,
         address: &str,

@@ -40,7 +40,8 @@ pub trait Handler: Send + Sync + 'static {
     /// and so holds up its sender: this is how an inbox stays bounded.
     ///
     /// Asked before every frame. With `Pending`, `cx` must be woken when there is room again; several
-    /// connections with the same handler bring several wakers. Over TCP a pause longer than
+    /// connections with the same handler bring several wakers. A paused connection does not notice that its peer
+    /// closed until it reads again or fails to write. Over TCP a pause longer than
     /// [`Limits::silence_max`](crate::Limits::silence_max) may end the connection.
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = cx;

@@ -107,6 +107,7 @@ impl Links {
     /// Sets the wanted peers and their addresses. Links to others are closed, new ones are begun.
     ///
     /// A changed address counts from the next dial on; a live connection stays. This node itself is skipped.
+    /// Does nothing after [`Links::shutdown`]. Panics: outside a tokio runtime.
     pub fn set_peers(&self, peers: impl IntoIterator<Item = (NodeId, String)>) {
         let inner = &self.inner;
         let me = inner.identity().node;
