@@ -174,6 +174,7 @@ fn main() {
     }
     assert_eq!(dead, copies.len() as u64);
     report("remove in random order", start, copies.len());
+    index.debug_check();
     println!("{:?}", index.stats());
     let start = Cpu::now();
     let left = index.stats().copies;

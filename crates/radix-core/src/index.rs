@@ -132,7 +132,9 @@ impl Index {
     /// Forgets every copy of a rank and returns how many died; its position becomes `(origin.inc, seq)`.
     /// Cost: O(its copies).
     pub fn reset_origin(&mut self, origin: OriginId, seq: Seq) -> u64 {
-        self.fold(origin, seq, |index| index.kill_rank(origin.rank))
+        let dead = self.fold(origin, seq, |index| index.kill_rank(origin.rank));
+        self.tree.writer().collect();
+        dead
     }
 
     /// Replaces every copy of a rank by those of a snapshot of its log at `seq`, as one instant.

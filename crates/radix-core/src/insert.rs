@@ -42,7 +42,8 @@ impl Index {
             return Err(InsertError::DepthOverflow);
         }
         let depth = to_u32(above);
-        if !self.is_free(rank, seq, idx, &run, start, depth) {
+        // Page 0 of an op is not above the root either.
+        if depth < u32::from(idx) || !self.is_free(rank, seq, idx, &run, start, depth) {
             return Err(InsertError::Misplaced { rank, seq });
         }
         let holder_index = self.holder_index(rank, run.source)?;
@@ -216,10 +217,8 @@ impl Index {
         loop {
             let body = self.tree.body(node);
             for piece in body.value.pieces_of(rank, seq) {
-                let offset = (piece.start + idx).checked_sub(u32::from(piece.idx));
-                // The copy lies in this span, or in this node no span has it, or it lies above.
                 if u32::from(piece.idx) <= idx && idx < piece.idx_end() {
-                    let offset = offset.expect("idx is not before the span's");
+                    let offset = piece.start + (idx - u32::from(piece.idx));
                     return Some((Cursor { node, offset }, piece));
                 }
             }

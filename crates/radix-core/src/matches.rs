@@ -84,11 +84,11 @@ impl Matches {
             if start == 0 && row[Tier::COUNT - 1] == 0 {
                 self.touched.push(span.holder);
             }
-            for (pages, counts) in row.iter_mut().zip(&COUNTS_FOR[span.tier as usize]) {
-                // Short of `start` there is a hole, which later spans cannot fill.
-                let reaches = if *pages >= start { end & counts } else { 0 };
-                *pages = reaches.max(*pages);
-            }
+            // Short of `start` there is a hole, which later spans cannot fill. Branch-free over whole rows.
+            let (old, counts) = (*row, COUNTS_FOR[span.tier as usize]);
+            let reaches: Row = std::array::from_fn(|tier| -i32::from(old[tier] >= start));
+            let ends: Row = std::array::from_fn(|tier| end & counts[tier] & reaches[tier]);
+            *row = std::array::from_fn(|tier| ends[tier].max(old[tier]));
             deepest = deepest.max(row[Tier::COUNT - 1]);
         }
         self.deepest = deepest;

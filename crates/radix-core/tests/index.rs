@@ -206,6 +206,8 @@ fn a_crooked_snapshot_leaves_the_rank_empty() {
             part(1, 4, path(&[1, 2, 3, 4]), &[5]),
             part(1, 0, root(), &[1, 2]),
         ],
+        // A page whose op would begin above the root.
+        vec![part(1, 1, root(), &[1, 2])],
     ];
     for runs in crooked {
         let mut index = Index::new(IndexConfig::default());
