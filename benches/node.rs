@@ -11,9 +11,16 @@ const PUBLISHES: u64 = 1_000;
 
 fn node(rank: u16) -> Node {
     let members = vec![(Rank(0), Role::Prefill), (Rank(1), Role::Prefill)];
-    let boot = Boot { inc: Incarnation(1), seed: u64::from(rank) };
-    let mut node = Node::new(NodeConfig::new(Rank(rank), members), boot, Timestamp(0)).expect("a valid ring");
-    let up = Input::LinkUp { peer: Rank(1 - rank), inc: Incarnation(1) };
+    let boot = Boot {
+        inc: Incarnation(1),
+        seed: u64::from(rank),
+    };
+    let mut node =
+        Node::new(NodeConfig::new(Rank(rank), members), boot, Timestamp(0)).expect("a valid ring");
+    let up = Input::LinkUp {
+        peer: Rank(1 - rank),
+        inc: Incarnation(1),
+    };
     node.handle(Timestamp(0), up, &mut Effects::new());
     node
 }
@@ -23,7 +30,9 @@ fn publishes(pages: u64) -> Vec<Publish> {
         source: SourceId(0),
         namespace: Namespace::DEFAULT,
         tier: Tier::Device,
-        pages: (0..pages).map(|page| Fingerprint((number << 20 | page).wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect(),
+        pages: (0..pages)
+            .map(|page| Fingerprint((number << 20 | page).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+            .collect(),
         from: 0,
         renew: false,
     };
@@ -33,14 +42,23 @@ fn publishes(pages: u64) -> Vec<Publish> {
 /// Publishes everything at node 0 and returns the frames that leave it.
 fn publish_all(node: &mut Node, publishes: Vec<Publish>, out: &mut Effects) {
     for (number, publish) in (0u64..).zip(publishes) {
-        node.handle(Timestamp(number), Input::Publish { ticket: Ticket(number), publish }, out);
+        node.handle(
+            Timestamp(number),
+            Input::Publish {
+                ticket: Ticket(number),
+                publish,
+            },
+            out,
+        );
         node.handle(Timestamp(number), Input::Flush, out);
     }
 }
 
 fn publishing(c: &mut Criterion) {
     let mut group = c.benchmark_group("node");
-    group.throughput(Throughput::Elements(PUBLISHES)).sample_size(20);
+    group
+        .throughput(Throughput::Elements(PUBLISHES))
+        .sample_size(20);
     for pages in [1u64, 64] {
         group.bench_function(format!("publish/pages={pages}"), |b| {
             b.iter_batched(
@@ -66,7 +84,14 @@ fn publishing(c: &mut Criterion) {
                 || (node(1), Effects::new()),
                 |(mut node, mut out)| {
                     for bytes in &frames {
-                        node.handle(Timestamp(1), Input::Frame { from: Rank(0), bytes: bytes.clone() }, &mut out);
+                        node.handle(
+                            Timestamp(1),
+                            Input::Frame {
+                                from: Rank(0),
+                                bytes: bytes.clone(),
+                            },
+                            &mut out,
+                        );
                         out.clear();
                     }
                     node

@@ -5,9 +5,11 @@ use std::hint::black_box;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use radixmesh::engines::workload::chats;
 use radixmesh::radix_core::id::{
-    CopyRange, Incarnation, Namespace, OpId, OriginId, Rank, Seq, SourceId, Tier,
+    CopyRange, Holder, Incarnation, Namespace, OpId, OriginId, Rank, Seq, SourceId, Tier,
 };
-use radixmesh::radix_core::{Fingerprint, FingerprintKey, Index, IndexConfig, InsertRun, Matches, Place};
+use radixmesh::radix_core::{
+    Fingerprint, FingerprintKey, Index, IndexConfig, InsertRun, Matches, Place,
+};
 
 const PAGE_TOKENS: usize = 16;
 
@@ -19,19 +21,64 @@ fn prompts() -> Vec<Vec<Fingerprint>> {
         key.pages(tokens, PAGE_TOKENS, &mut pages);
         pages
     };
-    chats(1, 400).map(|request| pages(&request.tokens)).collect()
+    chats(1, 400)
+        .map(|request| pages(&request.tokens))
+        .collect()
 }
 
 fn op(rank: u16, seq: u64) -> OpId {
-    OpId { origin: OriginId { rank: Rank(rank), inc: Incarnation(1) }, seq: Seq(seq) }
+    OpId {
+        origin: OriginId {
+            rank: Rank(rank),
+            inc: Incarnation(1),
+        },
+        seq: Seq(seq),
+    }
 }
 
+/// Inserts what `rank` does not hold yet, as its node would.
 fn insert(index: &mut Index, rank: u16, seq: u64, pages: &[Fingerprint]) {
-    let run = InsertRun { source: SourceId(0), tier: Tier::Device, place: Place::Root(Namespace::DEFAULT), pages };
-    index.insert(op(rank, seq), run).expect("an insert at the root of valid pages");
+    let source = SourceId(0);
+    let mut held = Vec::new();
+    index.copies_on_path(
+        Holder {
+            rank: Rank(rank),
+            source,
+        },
+        Namespace::DEFAULT,
+        pages,
+        &mut held,
+    );
+    let deepest = held.iter().max_by_key(|run| run.page);
+    let (place, from) = match deepest {
+        None => (Place::Root(Namespace::DEFAULT), 0),
+        Some(run) => {
+            let last = u16::try_from(run.len - 1).expect("prompts of the chats are short");
+            (
+                Place::Copy {
+                    seq: run.seq,
+                    idx: run.idx + last,
+                },
+                (run.page + run.len) as usize,
+            )
+        }
+    };
+    let pages = &pages[from..];
+    if pages.is_empty() {
+        return index.skip(op(rank, seq));
+    }
+    let run = InsertRun {
+        source,
+        tier: Tier::Device,
+        place,
+        pages,
+    };
+    index
+        .insert(op(rank, seq), run)
+        .expect("the parent is live");
 }
 
-/// Every rank holds every prompt, each whole: the widest answer.
+/// Every rank holds every prompt: the widest answer.
 fn filled(ranks: u16, prompts: &[Vec<Fingerprint>]) -> Index {
     let mut index = Index::new(IndexConfig::default());
     for (seq, pages) in (1..).zip(prompts) {
@@ -50,22 +97,27 @@ fn matching(c: &mut Criterion) {
         let reader = index.reader().expect("one reader");
         let mut out = Matches::new();
         let mut next = prompts.iter().cycle();
-        group.bench_function(BenchmarkId::from_parameter(format!("holders={ranks}")), |b| {
-            b.iter(|| {
-                let pages = next.next().expect("endless");
-                reader.matches(Namespace::DEFAULT, black_box(pages), &mut out);
-                out.deepest()
-            });
-        });
+        group.bench_function(
+            BenchmarkId::from_parameter(format!("holders={ranks}")),
+            |b| {
+                b.iter(|| {
+                    let pages = next.next().expect("endless");
+                    reader.matches(Namespace::DEFAULT, black_box(pages), &mut out);
+                    out.deepest()
+                });
+            },
+        );
     }
     group.finish();
 }
 
 fn applying(c: &mut Criterion) {
     let prompts = prompts();
-    let pages: usize = prompts.iter().map(Vec::len).sum();
+    let pages = filled(1, &prompts).stats().copies;
     let mut group = c.benchmark_group("tree::apply");
-    group.throughput(Throughput::Elements(pages as u64)).sample_size(20);
+    group
+        .throughput(Throughput::Elements(pages))
+        .sample_size(20);
     group.bench_function("insert", |b| {
         b.iter_batched(
             || Index::new(IndexConfig::default()),
@@ -84,7 +136,11 @@ fn applying(c: &mut Criterion) {
             |mut index| {
                 for (seq, pages) in (1..).zip(&prompts) {
                     let len = u16::try_from(pages.len()).expect("prompts of the chats are short");
-                    let copies = [CopyRange { seq: Seq(seq), idx: 0, len }];
+                    let copies = [CopyRange {
+                        seq: Seq(seq),
+                        idx: 0,
+                        len,
+                    }];
                     index.remove(op(0, prompts.len() as u64 + seq), &copies);
                 }
                 index

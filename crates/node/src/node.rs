@@ -30,11 +30,29 @@ impl Node {
     /// Builds a node that knows nothing yet and has no link.
     ///
     /// Errors: [`topology::ConfigError`]; nothing is built.
-    pub fn new(config: NodeConfig, boot: Boot, now: Timestamp) -> Result<Self, topology::ConfigError> {
-        let me = OriginId { rank: config.topology.me, inc: boot.inc };
-        let topology = Topology::new(topology::Config { seed: boot.seed, ..config.topology }, now)?;
+    pub fn new(
+        config: NodeConfig,
+        boot: Boot,
+        now: Timestamp,
+    ) -> Result<Self, topology::ConfigError> {
+        let me = OriginId {
+            rank: config.topology.me,
+            inc: boot.inc,
+        };
+        let topology = Topology::new(
+            topology::Config {
+                seed: boot.seed,
+                ..config.topology
+            },
+            now,
+        )?;
         let mut node = Node {
-            replica: Replica::new(me, config.log, boot.seed.rotate_left(32), Index::new(config.index)),
+            replica: Replica::new(
+                me,
+                config.log,
+                boot.seed.rotate_left(32),
+                Index::new(config.index),
+            ),
             topology,
             readiness: Readiness::new(now, config.cold_start),
             counters: Counters::default(),
@@ -50,18 +68,34 @@ impl Node {
     pub fn handle(&mut self, now: Timestamp, input: Input, out: &mut Effects) {
         match input {
             Input::Tick => {
-                self.topology.handle(now, topology::Input::Tick, &mut self.topology_out);
+                self.topology
+                    .handle(now, topology::Input::Tick, &mut self.topology_out);
                 self.replica.tick(now, &mut self.log_out);
             }
             Input::Flush => self.replica.flush(now, &mut self.log_out),
             Input::LinkUp { peer, inc } => {
-                self.topology.handle(now, topology::Input::LinkUp { peer, inc }, &mut self.topology_out);
+                self.topology.handle(
+                    now,
+                    topology::Input::LinkUp { peer, inc },
+                    &mut self.topology_out,
+                );
                 let origin = OriginId { rank: peer, inc };
-                self.replica.observe(now, peer, origin, Seq::ZERO, &mut self.log_out);
-                self.send(peer, &Frame::Readiness { ready: self.readiness.is_ready() }, out);
+                self.replica
+                    .observe(now, peer, origin, Seq::ZERO, &mut self.log_out);
+                self.send(
+                    peer,
+                    &Frame::Readiness {
+                        ready: self.readiness.is_ready(),
+                    },
+                    out,
+                );
             }
             Input::LinkDown { peer } => {
-                self.topology.handle(now, topology::Input::LinkDown { peer }, &mut self.topology_out);
+                self.topology.handle(
+                    now,
+                    topology::Input::LinkDown { peer },
+                    &mut self.topology_out,
+                );
                 self.replica.link_down(peer);
                 self.readiness.peer_lost(peer);
             }
@@ -74,10 +108,14 @@ impl Node {
     /// Returns when [`Input::Tick`] is due. It may change with every call of [`handle`](Self::handle).
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        [self.topology.next_deadline(), self.replica.next_deadline(), self.readiness.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.topology.next_deadline(),
+            self.replica.next_deadline(),
+            self.readiness.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Returns a lock-free reader of the tree.
@@ -113,7 +151,11 @@ impl Node {
                     rank: member.rank,
                     role: member.role,
                     up: own || member.status == topology::Status::Up,
-                    ready: if own { self.is_ready() } else { self.readiness.is_peer_ready(member.rank) },
+                    ready: if own {
+                        self.is_ready()
+                    } else {
+                        self.readiness.is_peer_ready(member.rank)
+                    },
                     inc: entry.inc,
                     seq: entry.seq,
                 }
@@ -138,11 +180,16 @@ impl Node {
 
     fn frame(&mut self, now: Timestamp, from: Rank, bytes: &Bytes, out: &mut Effects) {
         self.counters.frames_in += 1;
-        self.topology.handle(now, topology::Input::Heard { peer: from }, &mut self.topology_out);
+        self.topology.handle(
+            now,
+            topology::Input::Heard { peer: from },
+            &mut self.topology_out,
+        );
         match wire::decode(bytes) {
             Ok(Frame::Broadcast { end, ttl, batch }) => {
                 self.relay(from, end, ttl, &batch, out);
-                self.replica.handle(now, from, Message::Batch(batch), &mut self.log_out);
+                self.replica
+                    .handle(now, from, Message::Batch(batch), &mut self.log_out);
             }
             Ok(Frame::Log(message)) => {
                 if let Message::Offer { vector, .. } = &message {
@@ -151,9 +198,17 @@ impl Node {
                 self.replica.handle(now, from, message, &mut self.log_out);
             }
             Ok(Frame::Heartbeat(beat)) => {
-                self.topology.handle(now, topology::Input::Heartbeat { from, beat }, &mut self.topology_out);
-                let origin = OriginId { rank: from, inc: beat.inc };
-                self.replica.observe(now, from, origin, beat.seq, &mut self.log_out);
+                self.topology.handle(
+                    now,
+                    topology::Input::Heartbeat { from, beat },
+                    &mut self.topology_out,
+                );
+                let origin = OriginId {
+                    rank: from,
+                    inc: beat.inc,
+                };
+                self.replica
+                    .observe(now, from, origin, beat.seq, &mut self.log_out);
             }
             Ok(Frame::Readiness { ready }) => {
                 if self.readiness.peer_says(from, ready) {
@@ -170,7 +225,11 @@ impl Node {
     fn publish(&mut self, now: Timestamp, ticket: Ticket, publish: &Publish, out: &mut Effects) {
         let result = crate::publish::publish(&mut self.replica, now, publish);
         if let Ok(receipt) = &result {
-            self.counters.pages_published += receipt.stored.iter().map(|run| u64::from(run.len)).sum::<u64>();
+            self.counters.pages_published += receipt
+                .stored
+                .iter()
+                .map(|run| u64::from(run.len))
+                .sum::<u64>();
             self.counters.copies_removed += receipt.removed;
         }
         out.push(Effect::Published { ticket, result });
@@ -186,7 +245,10 @@ impl Node {
                 self.delegate(end, 0, None, out);
                 if !self.arcs.is_empty() {
                     self.counters.ttl_expired += 1;
-                    out.push(Effect::Event(Event::TtlExpired { from, origin: batch.origin }));
+                    out.push(Effect::Event(Event::TtlExpired {
+                        from,
+                        origin: batch.origin,
+                    }));
                 }
             }
             Some(ttl) => self.delegate(end, ttl, Some(batch), out),
@@ -200,7 +262,15 @@ impl Node {
         let Some(batch) = batch else { return };
         for i in 0..self.arcs.len() {
             let Arc { to, end } = self.arcs[i];
-            self.send(to, &Frame::Broadcast { end, ttl, batch: batch.clone() }, out);
+            self.send(
+                to,
+                &Frame::Broadcast {
+                    end,
+                    ttl,
+                    batch: batch.clone(),
+                },
+                out,
+            );
         }
     }
 
@@ -224,9 +294,19 @@ impl Node {
                 self.delegate(me, self.topology.ttl_initial(), Some(&batch), out);
             }
             Output::Send { to, message } => self.send(to, &Frame::Log(message), out),
-            Output::Applied { origin, first, last } => out.push(Effect::Applied { origin, first, last }),
+            Output::Applied {
+                origin,
+                first,
+                last,
+            } => out.push(Effect::Applied {
+                origin,
+                first,
+                last,
+            }),
             Output::Reincarnated { .. } => {
-                out.push(Effect::Event(Event::Reincarnated { origin: self.replica.me() }));
+                out.push(Effect::Event(Event::Reincarnated {
+                    origin: self.replica.me(),
+                }));
                 out.push(Effect::MembersChanged);
             }
             Output::Event(event) => out.push(Effect::Event(Event::Log(event))),
@@ -237,11 +317,22 @@ impl Node {
         let mut outputs = std::mem::take(&mut self.topology_out);
         for output in outputs.drain(..) {
             match output {
-                topology::Output::SendHeartbeat { to, beat } => self.send(to, &Frame::Heartbeat(beat), out),
+                topology::Output::SendHeartbeat { to, beat } => {
+                    self.send(to, &Frame::Heartbeat(beat), out)
+                }
                 topology::Output::Exchange { with } => {
                     // Said again and again, for the one time it was lost; before the offer, which may be joined from.
-                    self.send(with, &Frame::Readiness { ready: self.readiness.is_ready() }, out);
-                    let offer = Message::Offer { vector: self.replica.offer(), reply: true };
+                    self.send(
+                        with,
+                        &Frame::Readiness {
+                            ready: self.readiness.is_ready(),
+                        },
+                        out,
+                    );
+                    let offer = Message::Offer {
+                        vector: self.replica.offer(),
+                        reply: true,
+                    };
                     self.send(with, &Frame::Log(offer), out);
                 }
                 topology::Output::StatusChanged { .. } => out.push(Effect::MembersChanged),
@@ -260,7 +351,10 @@ impl Node {
         let around = Surroundings {
             me,
             applied: &self.replica.version_vector(),
-            lowest_up: others().filter(|member| member.status == topology::Status::Up).map(|member| member.rank).min(),
+            lowest_up: others()
+                .filter(|member| member.status == topology::Status::Up)
+                .map(|member| member.rank)
+                .min(),
             all_up: others().all(|member| member.status == topology::Status::Up),
         };
         if self.readiness.check(now, &around) {
@@ -271,7 +365,10 @@ impl Node {
                 .map(|member| member.rank)
                 .collect();
             // What a Ready node has is the goal of those that join; they need not wait for the next exchange.
-            let offer = Frame::Log(Message::Offer { vector: self.replica.offer(), reply: false });
+            let offer = Frame::Log(Message::Offer {
+                vector: self.replica.offer(),
+                reply: false,
+            });
             for peer in up {
                 self.send(peer, &Frame::Readiness { ready: true }, out);
                 self.send(peer, &offer, out);
@@ -283,7 +380,11 @@ impl Node {
     fn tell_position(&mut self, now: Timestamp) {
         let me = self.replica.me();
         let (_, seq) = self.replica.state().position(me.rank).unwrap_or_default();
-        self.topology.handle(now, topology::Input::Position(me.inc, seq), &mut self.topology_out);
+        self.topology.handle(
+            now,
+            topology::Input::Position(me.inc, seq),
+            &mut self.topology_out,
+        );
     }
 
     fn send(&mut self, to: Rank, frame: &Frame, out: &mut Effects) {

@@ -20,17 +20,44 @@ pub(crate) fn publish(
     let mut stored = Vec::new();
     let mut already_held = 0;
     match publish {
-        Publish::Store { source, namespace, tier, pages, from, renew } => {
+        Publish::Store {
+            source,
+            namespace,
+            tier,
+            pages,
+            from,
+            renew,
+        } => {
             check_path(pages, *from)?;
-            let mut store = Store { replica, now, source: *source, namespace: *namespace, tier: *tier, pages };
+            let mut store = Store {
+                replica,
+                now,
+                source: *source,
+                namespace: *namespace,
+                tier: *tier,
+                pages,
+            };
             already_held = store.run(*from, *renew, &mut stored)?;
         }
-        Publish::Evict { source, namespace, pages, from } => {
+        Publish::Evict {
+            source,
+            namespace,
+            pages,
+            from,
+        } => {
             check_path(pages, *from)?;
-            let holder = Holder { rank: replica.me().rank, source: *source };
+            let holder = Holder {
+                rank: replica.me().rank,
+                source: *source,
+            };
             let mut held = Vec::new();
-            replica.state().copies_on_path(holder, *namespace, pages, &mut held);
-            let copies: Vec<CopyRange> = held.iter().filter_map(|run| from_page(run, *from)).collect();
+            replica
+                .state()
+                .copies_on_path(holder, *namespace, pages, &mut held);
+            let copies: Vec<CopyRange> = held
+                .iter()
+                .filter_map(|run| from_page(run, *from))
+                .collect();
             remove(replica, now, &copies)?;
         }
         Publish::Drop { copies } => remove(replica, now, copies)?,
@@ -38,11 +65,20 @@ pub(crate) fn publish(
             replica.publish(now, Op::ResetSource { source: *source })?;
         }
     }
-    let born: u64 = stored.iter().map(|run: &StoredRun| u64::from(run.len)).sum();
+    let born: u64 = stored
+        .iter()
+        .map(|run: &StoredRun| u64::from(run.len))
+        .sum();
     let origin = replica.me();
     let (_, seq) = replica.state().position(origin.rank).unwrap_or_default();
     let removed = (before + born).saturating_sub(replica.state().copies(origin.rank));
-    Ok(Receipt { origin, seq, stored, already_held, removed })
+    Ok(Receipt {
+        origin,
+        seq,
+        stored,
+        already_held,
+        removed,
+    })
 }
 
 /// Checks the shape of a published path without looking at the tree.
@@ -56,14 +92,26 @@ pub fn check_path(pages: &[Fingerprint], from: u32) -> Result<(), PublishError> 
         return Err(PublishError::PathTooLong { pages: pages.len() });
     }
     if from as usize >= pages.len() {
-        return Err(PublishError::FromBeyondPath { from, pages: pages.len() });
+        return Err(PublishError::FromBeyondPath {
+            from,
+            pages: pages.len(),
+        });
     }
     Ok(())
 }
 
-fn remove(replica: &mut Replica<Index>, now: Timestamp, copies: &[CopyRange]) -> Result<(), PublishError> {
+fn remove(
+    replica: &mut Replica<Index>,
+    now: Timestamp,
+    copies: &[CopyRange],
+) -> Result<(), PublishError> {
     for ranges in copies.chunks(OP_RANGES_MAX) {
-        replica.publish(now, Op::Remove { copies: ranges.to_vec() })?;
+        replica.publish(
+            now,
+            Op::Remove {
+                copies: ranges.to_vec(),
+            },
+        )?;
     }
     Ok(())
 }
@@ -93,21 +141,40 @@ struct Store<'a> {
 
 impl Store<'_> {
     /// Publishes what is new of `pages[from..]`; returns how many of them were held already.
-    fn run(&mut self, from: u32, renew: bool, stored: &mut Vec<StoredRun>) -> Result<u32, PublishError> {
-        let holder = Holder { rank: self.replica.me().rank, source: self.source };
+    fn run(
+        &mut self,
+        from: u32,
+        renew: bool,
+        stored: &mut Vec<StoredRun>,
+    ) -> Result<u32, PublishError> {
+        let holder = Holder {
+            rank: self.replica.me().rank,
+            source: self.source,
+        };
         let mut held = Vec::new();
-        self.replica.state().copies_on_path(holder, self.namespace, self.pages, &mut held);
+        self.replica
+            .state()
+            .copies_on_path(holder, self.namespace, self.pages, &mut held);
         if renew {
-            let stale: Vec<CopyRange> =
-                held.iter().filter(|run| run.tier == self.tier).filter_map(|run| from_page(run, from)).collect();
+            let stale: Vec<CopyRange> = held
+                .iter()
+                .filter(|run| run.tier == self.tier)
+                .filter_map(|run| from_page(run, from))
+                .collect();
             if !stale.is_empty() {
                 remove(self.replica, self.now, &stale)?;
                 held.clear();
-                self.replica.state().copies_on_path(holder, self.namespace, self.pages, &mut held);
+                self.replica
+                    .state()
+                    .copies_on_path(holder, self.namespace, self.pages, &mut held);
             }
         }
         let end = u32::try_from(self.pages.len()).expect("bounded by PATH_PAGES_MAX");
-        let mut same_tier: Vec<PathCopies> = held.iter().filter(|run| run.tier == self.tier).copied().collect();
+        let mut same_tier: Vec<PathCopies> = held
+            .iter()
+            .filter(|run| run.tier == self.tier)
+            .copied()
+            .collect();
         same_tier.sort_by_key(|run| run.page);
         let mut already_held = 0;
         let mut page = from;
@@ -142,9 +209,19 @@ impl Store<'_> {
             let len = (end - page).min(OP_PAGES_MAX as u32);
             let parent = self.parent(page, held, stored);
             let pages = Pages(self.pages[page as usize..(page + len) as usize].to_vec());
-            let op = Op::Insert(Insert { source: self.source, tier: self.tier, parent, pages });
+            let op = Op::Insert(Insert {
+                source: self.source,
+                tier: self.tier,
+                parent,
+                pages,
+            });
             let seq = self.replica.publish(self.now, op)?;
-            stored.push(StoredRun { page, len, seq, idx: 0 });
+            stored.push(StoredRun {
+                page,
+                len,
+                seq,
+                idx: 0,
+            });
             page += len;
         }
         Ok(())
@@ -156,11 +233,22 @@ impl Store<'_> {
             return Parent::Root(self.namespace);
         };
         let at = |first: u32, len: u32, seq: Seq, idx: u16| {
-            (first..first + len).contains(&last).then(|| Parent::Copy { seq, idx: idx + index(last - first) })
+            (first..first + len).contains(&last).then(|| Parent::Copy {
+                seq,
+                idx: idx + index(last - first),
+            })
         };
-        let new = stored.iter().rev().find_map(|run| at(run.page, run.len, run.seq, run.idx));
-        new.or_else(|| held.iter().find_map(|run| at(run.page, run.len, run.seq, run.idx))).unwrap_or_else(|| {
-            Parent::Path { namespace: self.namespace, pages: Pages(self.pages[..page as usize].to_vec()) }
+        let new = stored
+            .iter()
+            .rev()
+            .find_map(|run| at(run.page, run.len, run.seq, run.idx));
+        new.or_else(|| {
+            held.iter()
+                .find_map(|run| at(run.page, run.len, run.seq, run.idx))
+        })
+        .unwrap_or_else(|| Parent::Path {
+            namespace: self.namespace,
+            pages: Pages(self.pages[..page as usize].to_vec()),
         })
     }
 }

@@ -30,7 +30,12 @@ pub(crate) struct Surroundings<'a> {
 
 impl Readiness {
     pub(crate) fn new(now: Timestamp, cold_start: Duration) -> Self {
-        Readiness { ready: false, deadline: Some(now.after(cold_start)), peers: BTreeSet::new(), target: None }
+        Readiness {
+            ready: false,
+            deadline: Some(now.after(cold_start)),
+            peers: BTreeSet::new(),
+            target: None,
+        }
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -43,7 +48,11 @@ impl Readiness {
 
     /// Returns whether this changed what is known of `peer`.
     pub(crate) fn peer_says(&mut self, peer: Rank, ready: bool) -> bool {
-        if ready { self.peers.insert(peer) } else { self.peers.remove(&peer) }
+        if ready {
+            self.peers.insert(peer)
+        } else {
+            self.peers.remove(&peer)
+        }
     }
 
     /// A peer whose link is down is no base to join from: the next Ready one is.
@@ -68,7 +77,11 @@ impl Readiness {
         self.ready = match &self.target {
             Some((_, target)) => target.0.iter().all(|(rank, want)| {
                 *rank == around.me
-                    || around.applied.0.get(rank).is_some_and(|have| (have.inc, have.seq) >= (want.inc, want.seq))
+                    || around
+                        .applied
+                        .0
+                        .get(rank)
+                        .is_some_and(|have| (have.inc, have.seq) >= (want.inc, want.seq))
             }),
             // A cold cluster: the lowest reachable rank begins, at once when nobody is missing.
             None => {

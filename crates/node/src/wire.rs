@@ -144,11 +144,24 @@ struct BroadcastHead {
 
 impl BatchHead {
     fn of(batch: &Batch) -> Self {
-        BatchHead { rank: batch.origin.rank, inc: batch.origin.inc, first: batch.first, count: batch.count }
+        BatchHead {
+            rank: batch.origin.rank,
+            inc: batch.origin.inc,
+            first: batch.first,
+            count: batch.count,
+        }
     }
 
     fn with(self, ops: Bytes) -> Batch {
-        Batch { origin: OriginId { rank: self.rank, inc: self.inc }, first: self.first, count: self.count, ops }
+        Batch {
+            origin: OriginId {
+                rank: self.rank,
+                inc: self.inc,
+            },
+            first: self.first,
+            count: self.count,
+            ops,
+        }
     }
 }
 
@@ -157,18 +170,57 @@ impl BatchHead {
 pub fn encode(frame: &Frame) -> (Lane, Encoded) {
     match frame {
         Frame::Broadcast { end, ttl, batch } => {
-            let head = head(KIND_BROADCAST, &BroadcastHead { end: *end, ttl: *ttl, batch: BatchHead::of(batch) });
-            (Lane::Data, Encoded { head, body: batch.ops.clone() })
+            let head = head(
+                KIND_BROADCAST,
+                &BroadcastHead {
+                    end: *end,
+                    ttl: *ttl,
+                    batch: BatchHead::of(batch),
+                },
+            );
+            (
+                Lane::Data,
+                Encoded {
+                    head,
+                    body: batch.ops.clone(),
+                },
+            )
         }
-        Frame::Log(Message::Batch(batch)) => {
-            (Lane::Data, Encoded { head: head(KIND_BATCH, &BatchHead::of(batch)), body: batch.ops.clone() })
-        }
+        Frame::Log(Message::Batch(batch)) => (
+            Lane::Data,
+            Encoded {
+                head: head(KIND_BATCH, &BatchHead::of(batch)),
+                body: batch.ops.clone(),
+            },
+        ),
         Frame::Log(message) => {
-            let lane = if message.is_bulk() { Lane::Bulk } else { Lane::Control };
-            (lane, Encoded { head: head(KIND_LOG, message), body: Bytes::new() })
+            let lane = if message.is_bulk() {
+                Lane::Bulk
+            } else {
+                Lane::Control
+            };
+            (
+                lane,
+                Encoded {
+                    head: head(KIND_LOG, message),
+                    body: Bytes::new(),
+                },
+            )
         }
-        Frame::Heartbeat(beat) => (Lane::Control, Encoded { head: head(KIND_HEARTBEAT, beat), body: Bytes::new() }),
-        Frame::Readiness { ready } => (Lane::Control, Encoded { head: head(KIND_READINESS, ready), body: Bytes::new() }),
+        Frame::Heartbeat(beat) => (
+            Lane::Control,
+            Encoded {
+                head: head(KIND_HEARTBEAT, beat),
+                body: Bytes::new(),
+            },
+        ),
+        Frame::Readiness { ready } => (
+            Lane::Control,
+            Encoded {
+                head: head(KIND_READINESS, ready),
+                body: Bytes::new(),
+            },
+        ),
     }
 }
 
@@ -185,7 +237,11 @@ pub fn decode(bytes: &Bytes) -> Result<Frame, WireError> {
     match kind {
         KIND_BROADCAST => {
             let (head, rest) = take::<BroadcastHead>("broadcast", fields)?;
-            Ok(Frame::Broadcast { end: head.end, ttl: head.ttl, batch: head.batch.with(bytes.slice_ref(rest)) })
+            Ok(Frame::Broadcast {
+                end: head.end,
+                ttl: head.ttl,
+                batch: head.batch.with(bytes.slice_ref(rest)),
+            })
         }
         KIND_BATCH => {
             let (head, rest) = take::<BatchHead>("batch", fields)?;
@@ -197,7 +253,9 @@ pub fn decode(bytes: &Bytes) -> Result<Frame, WireError> {
             message => Ok(Frame::Log(message)),
         },
         KIND_HEARTBEAT => Ok(Frame::Heartbeat(whole("heartbeat", fields)?)),
-        KIND_READINESS => Ok(Frame::Readiness { ready: whole("readiness", fields)? }),
+        KIND_READINESS => Ok(Frame::Readiness {
+            ready: whole("readiness", fields)?,
+        }),
         kind => Err(WireError::Kind { kind }),
     }
 }
@@ -208,11 +266,21 @@ fn head<T: Serialize>(kind: u8, fields: &T) -> Vec<u8> {
     postcard::to_extend(fields, out).expect("frames hold only serializable plain data")
 }
 
-fn take<'a, T: Deserialize<'a>>(kind: &'static str, fields: &'a [u8]) -> Result<(T, &'a [u8]), WireError> {
+fn take<'a, T: Deserialize<'a>>(
+    kind: &'static str,
+    fields: &'a [u8],
+) -> Result<(T, &'a [u8]), WireError> {
     postcard::take_from_bytes(fields).map_err(|_| WireError::Fields { kind })
 }
 
 fn whole<'a, T: Deserialize<'a>>(kind: &'static str, fields: &'a [u8]) -> Result<T, WireError> {
     let (value, rest) = take(kind, fields)?;
-    if rest.is_empty() { Ok(value) } else { Err(WireError::Trailing { kind, len: rest.len() }) }
+    if rest.is_empty() {
+        Ok(value)
+    } else {
+        Err(WireError::Trailing {
+            kind,
+            len: rest.len(),
+        })
+    }
 }

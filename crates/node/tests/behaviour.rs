@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use node::{Boot, Effect, Effects, Event, Input, Lane, Node, NodeConfig, Publish, PublishError, Receipt, Ticket};
+use node::{
+    Boot, Effect, Effects, Event, Input, Lane, Node, NodeConfig, Publish, PublishError, Receipt,
+    Ticket,
+};
 use radix_core::id::{Holder, Incarnation, Namespace, Rank, SourceId, Tier};
 use radix_core::page::Fingerprint;
 use radix_core::time::Timestamp;
@@ -20,7 +23,12 @@ struct Rig {
 
 impl Rig {
     fn new(count: u16) -> Rig {
-        let mut rig = Rig { nodes: BTreeMap::new(), now: Timestamp(1), data_bytes: 0, events: Vec::new() };
+        let mut rig = Rig {
+            nodes: BTreeMap::new(),
+            now: Timestamp(1),
+            data_bytes: 0,
+            events: Vec::new(),
+        };
         for rank in 0..count {
             rig.nodes.insert(Rank(rank), start(rank, count, 1, rig.now));
         }
@@ -40,7 +48,13 @@ impl Rig {
     fn link(&mut self, a: u16, b: u16) {
         for (me, peer) in [(a, b), (b, a)] {
             let inc = self.nodes[&Rank(peer)].replica().me().inc;
-            self.handle(Rank(me), Input::LinkUp { peer: Rank(peer), inc });
+            self.handle(
+                Rank(me),
+                Input::LinkUp {
+                    peer: Rank(peer),
+                    inc,
+                },
+            );
         }
     }
 
@@ -50,12 +64,21 @@ impl Rig {
         let mut queue = std::collections::VecDeque::from([(rank, input)]);
         while let Some((rank, input)) = queue.pop_front() {
             let mut out = Effects::new();
-            self.nodes.get_mut(&rank).unwrap().handle(self.now, input, &mut out);
+            self.nodes
+                .get_mut(&rank)
+                .unwrap()
+                .handle(self.now, input, &mut out);
             for effect in out {
                 match effect {
                     Effect::Send { to, lane, frame } => {
                         self.data_bytes += if lane == Lane::Data { frame.len() } else { 0 };
-                        queue.push_back((to, Input::Frame { from: rank, bytes: frame.to_bytes() }));
+                        queue.push_back((
+                            to,
+                            Input::Frame {
+                                from: rank,
+                                bytes: frame.to_bytes(),
+                            },
+                        ));
                     }
                     Effect::Published { result, .. } => published = Some(result),
                     Effect::Event(event) => self.events.push((rank, event)),
@@ -67,7 +90,13 @@ impl Rig {
     }
 
     fn publish(&mut self, rank: u16, publish: Publish) -> Receipt {
-        let result = self.handle(Rank(rank), Input::Publish { ticket: Ticket(7), publish });
+        let result = self.handle(
+            Rank(rank),
+            Input::Publish {
+                ticket: Ticket(7),
+                publish,
+            },
+        );
         self.handle(Rank(rank), Input::Flush);
         result.expect("answered at once").expect("accepted")
     }
@@ -75,7 +104,11 @@ impl Rig {
     fn pass(&mut self, time: Duration) {
         let end = self.now.after(time);
         loop {
-            let due = self.nodes.iter().filter_map(|(rank, node)| Some((node.next_deadline()?, *rank))).min();
+            let due = self
+                .nodes
+                .iter()
+                .filter_map(|(rank, node)| Some((node.next_deadline()?, *rank)))
+                .min();
             match due {
                 Some((at, rank)) if at <= end => {
                     self.now = self.now.max(at);
@@ -89,14 +122,26 @@ impl Rig {
 
     fn depth(&self, at: u16, holder: (u16, u16), pages: &[Fingerprint]) -> u32 {
         let mut matches = Matches::new();
-        self.nodes[&Rank(at)].replica().state().matches(Namespace::DEFAULT, pages, &mut matches);
-        matches.pages(Holder { rank: Rank(holder.0), source: SourceId(holder.1) })
+        self.nodes[&Rank(at)]
+            .replica()
+            .state()
+            .matches(Namespace::DEFAULT, pages, &mut matches);
+        matches.pages(Holder {
+            rank: Rank(holder.0),
+            source: SourceId(holder.1),
+        })
     }
 
     fn assert_equal(&self) {
         let digests = |node: &Node| {
             let ranks = self.nodes.keys();
-            ranks.map(|rank| node.replica().digests(*rank).map(|d| (d.inc, d.seq, d.chain, d.set))).collect::<Vec<_>>()
+            ranks
+                .map(|rank| {
+                    node.replica()
+                        .digests(*rank)
+                        .map(|d| (d.inc, d.seq, d.chain, d.set))
+                })
+                .collect::<Vec<_>>()
         };
         let mut all = self.nodes.values().map(digests);
         let first = all.next().unwrap();
@@ -106,7 +151,10 @@ impl Rig {
 
 fn start(rank: u16, count: u16, inc: u64, now: Timestamp) -> Node {
     let members = (0..count).map(|rank| (Rank(rank), Role::Prefill)).collect();
-    let boot = Boot { inc: Incarnation(inc), seed: u64::from(rank) + 1 };
+    let boot = Boot {
+        inc: Incarnation(inc),
+        seed: u64::from(rank) + 1,
+    };
     Node::new(NodeConfig::new(Rank(rank), members), boot, now).unwrap()
 }
 
@@ -127,7 +175,12 @@ fn store(pages: &[Fingerprint], from: u32) -> Publish {
 }
 
 fn evict(pages: &[Fingerprint], from: u32) -> Publish {
-    Publish::Evict { source: SourceId(0), namespace: Namespace::DEFAULT, pages: pages.to_vec(), from }
+    Publish::Evict {
+        source: SourceId(0),
+        namespace: Namespace::DEFAULT,
+        pages: pages.to_vec(),
+        from,
+    }
 }
 
 #[test]
@@ -141,7 +194,10 @@ fn a_growing_conversation_costs_its_new_pages_only() {
         costs.push(rig.data_bytes - before);
     }
     let (least, most) = (costs.iter().min().unwrap(), costs.iter().max().unwrap());
-    assert!(most - least <= 8, "bytes of 100 new pages over two hops: {costs:?}");
+    assert!(
+        most - least <= 8,
+        "bytes of 100 new pages over two hops: {costs:?}"
+    );
     assert!(*most <= 2 * (100 * 8 + 32), "{costs:?}");
     assert_eq!(rig.depth(2, (0, 0), &prompt), 1_000);
     rig.assert_equal();
@@ -154,7 +210,14 @@ fn pages_that_are_held_are_not_published_again() {
     rig.publish(0, store(&prompt[..6], 0));
     let receipt = rig.publish(0, store(&prompt, 0));
     assert_eq!(receipt.already_held, 6);
-    assert_eq!(receipt.stored.iter().map(|run| (run.page, run.len)).collect::<Vec<_>>(), [(6, 4)]);
+    assert_eq!(
+        receipt
+            .stored
+            .iter()
+            .map(|run| (run.page, run.len))
+            .collect::<Vec<_>>(),
+        [(6, 4)]
+    );
     let receipt = rig.publish(0, store(&prompt, 0));
     assert_eq!((receipt.already_held, receipt.stored.len()), (10, 0));
 }
@@ -164,11 +227,31 @@ fn a_hole_in_the_middle_is_filled_and_nothing_else() {
     let mut rig = Rig::linked(2);
     let prompt = pages(0..10);
     let all = rig.publish(0, store(&prompt, 0));
-    let copies = radix_core::id::CopyRange { seq: all.stored[0].seq, idx: 3, len: 2 };
-    assert_eq!(rig.publish(0, Publish::Drop { copies: vec![copies] }).removed, 2);
+    let copies = radix_core::id::CopyRange {
+        seq: all.stored[0].seq,
+        idx: 3,
+        len: 2,
+    };
+    assert_eq!(
+        rig.publish(
+            0,
+            Publish::Drop {
+                copies: vec![copies]
+            }
+        )
+        .removed,
+        2
+    );
     assert_eq!(rig.depth(1, (0, 0), &prompt), 3);
     let receipt = rig.publish(0, store(&prompt, 0));
-    assert_eq!(receipt.stored.iter().map(|run| (run.page, run.len)).collect::<Vec<_>>(), [(3, 2)]);
+    assert_eq!(
+        receipt
+            .stored
+            .iter()
+            .map(|run| (run.page, run.len))
+            .collect::<Vec<_>>(),
+        [(3, 2)]
+    );
     assert_eq!(receipt.already_held, 8);
     assert_eq!(rig.depth(1, (0, 0), &prompt), 10);
     rig.assert_equal();
@@ -179,7 +262,11 @@ fn a_tail_whose_head_was_evicted_first_matches_again_when_the_head_is_back() {
     let mut rig = Rig::linked(2);
     let prompt = pages(0..10);
     let all = rig.publish(0, store(&prompt[..8], 0));
-    let head = radix_core::id::CopyRange { seq: all.stored[0].seq, idx: 0, len: 8 };
+    let head = radix_core::id::CopyRange {
+        seq: all.stored[0].seq,
+        idx: 0,
+        len: 8,
+    };
     rig.publish(0, Publish::Drop { copies: vec![head] });
     // Nothing of the path is held, so this insert spells it out.
     rig.publish(0, store(&prompt, 8));
@@ -194,11 +281,42 @@ fn pages_stored_anew_get_new_names_on_every_node() {
     let mut rig = Rig::linked(3);
     let prompt = pages(0..8);
     let first = rig.publish(0, store(&prompt, 0));
-    let Publish::Store { source, namespace, tier, pages, from, .. } = store(&prompt, 4) else { unreachable!() };
-    let again = rig.publish(0, Publish::Store { source, namespace, tier, pages, from, renew: true });
+    let Publish::Store {
+        source,
+        namespace,
+        tier,
+        pages,
+        from,
+        ..
+    } = store(&prompt, 4)
+    else {
+        unreachable!()
+    };
+    let again = rig.publish(
+        0,
+        Publish::Store {
+            source,
+            namespace,
+            tier,
+            pages,
+            from,
+            renew: true,
+        },
+    );
     assert_eq!(again.removed, 4);
-    assert_eq!(again.stored.iter().map(|run| (run.page, run.len)).collect::<Vec<_>>(), [(4, 4)]);
-    let copy = |seq, idx| radix_core::id::CopyId { origin: first.origin, seq, idx };
+    assert_eq!(
+        again
+            .stored
+            .iter()
+            .map(|run| (run.page, run.len))
+            .collect::<Vec<_>>(),
+        [(4, 4)]
+    );
+    let copy = |seq, idx| radix_core::id::CopyId {
+        origin: first.origin,
+        seq,
+        idx,
+    };
     for node in rig.nodes.values() {
         let index = node.replica().state();
         assert!(index.is_live(copy(first.stored[0].seq, 3)));
@@ -215,11 +333,23 @@ fn two_ranks_with_the_same_prefix_are_both_held_everywhere() {
     rig.publish(0, store(&prompt, 0));
     rig.publish(1, store(&prompt, 0));
     for at in 0..3 {
-        assert_eq!((rig.depth(at, (0, 0), &prompt), rig.depth(at, (1, 0), &prompt)), (5, 5));
+        assert_eq!(
+            (
+                rig.depth(at, (0, 0), &prompt),
+                rig.depth(at, (1, 0), &prompt)
+            ),
+            (5, 5)
+        );
     }
     rig.publish(0, evict(&prompt, 2));
     for at in 0..3 {
-        assert_eq!((rig.depth(at, (0, 0), &prompt), rig.depth(at, (1, 0), &prompt)), (2, 5));
+        assert_eq!(
+            (
+                rig.depth(at, (0, 0), &prompt),
+                rig.depth(at, (1, 0), &prompt)
+            ),
+            (2, 5)
+        );
     }
     rig.assert_equal();
 }
@@ -229,10 +359,42 @@ fn a_restarted_engine_costs_its_siblings_nothing() {
     let mut rig = Rig::linked(2);
     let prompt = pages(0..5);
     rig.publish(0, store(&prompt, 0));
-    let Publish::Store { namespace, tier, pages, from, renew, .. } = store(&prompt, 0) else { unreachable!() };
-    rig.publish(0, Publish::Store { source: SourceId(1), namespace, tier, pages, from, renew });
-    assert_eq!(rig.publish(0, Publish::Reset { source: SourceId(0) }).removed, 5);
-    assert_eq!((rig.depth(1, (0, 0), &prompt), rig.depth(1, (0, 1), &prompt)), (0, 5));
+    let Publish::Store {
+        namespace,
+        tier,
+        pages,
+        from,
+        renew,
+        ..
+    } = store(&prompt, 0)
+    else {
+        unreachable!()
+    };
+    rig.publish(
+        0,
+        Publish::Store {
+            source: SourceId(1),
+            namespace,
+            tier,
+            pages,
+            from,
+            renew,
+        },
+    );
+    assert_eq!(
+        rig.publish(
+            0,
+            Publish::Reset {
+                source: SourceId(0)
+            }
+        )
+        .removed,
+        5
+    );
+    assert_eq!(
+        (rig.depth(1, (0, 0), &prompt), rig.depth(1, (0, 1), &prompt)),
+        (0, 5)
+    );
 }
 
 #[test]
@@ -250,12 +412,24 @@ fn refused_publishes_change_nothing() {
     let mut rig = Rig::linked(2);
     let before = rig.nodes[&Rank(0)].replica().digests(Rank(0));
     let mut refused = |publish| {
-        let result = rig.handle(Rank(0), Input::Publish { ticket: Ticket(1), publish });
+        let result = rig.handle(
+            Rank(0),
+            Input::Publish {
+                ticket: Ticket(1),
+                publish,
+            },
+        );
         result.unwrap().unwrap_err()
     };
     assert_eq!(refused(store(&[], 0)), PublishError::EmptyPath);
-    assert_eq!(refused(store(&pages(0..3), 3)), PublishError::FromBeyondPath { from: 3, pages: 3 });
-    assert_eq!(refused(evict(&pages(0..3), 9)), PublishError::FromBeyondPath { from: 9, pages: 3 });
+    assert_eq!(
+        refused(store(&pages(0..3), 3)),
+        PublishError::FromBeyondPath { from: 3, pages: 3 }
+    );
+    assert_eq!(
+        refused(evict(&pages(0..3), 9)),
+        PublishError::FromBeyondPath { from: 9, pages: 3 }
+    );
     assert_eq!(rig.nodes[&Rank(0)].replica().digests(Rank(0)), before);
 }
 
@@ -272,7 +446,12 @@ fn without_the_others_the_lowest_reachable_rank_is_ready_after_three_seconds() {
     rig.pass(Duration::from_millis(2_900));
     assert!(rig.nodes.values().all(|node| !node.is_ready()));
     rig.pass(Duration::from_millis(200));
-    let ready: Vec<u16> = rig.nodes.iter().filter(|(_, node)| node.is_ready()).map(|(rank, _)| rank.0).collect();
+    let ready: Vec<u16> = rig
+        .nodes
+        .iter()
+        .filter(|(_, node)| node.is_ready())
+        .map(|(rank, _)| rank.0)
+        .collect();
     // 1 and 2 see each other; 0 and 3 see nobody.
     assert_eq!(ready, [0, 1, 2, 3]);
 }
@@ -287,7 +466,10 @@ fn a_joining_node_is_ready_only_when_it_has_what_the_others_had() {
     rig.nodes.insert(Rank(2), start(2, 3, 2, rig.now));
     assert!(!rig.nodes[&Rank(2)].is_ready());
     rig.link(1, 2);
-    assert!(!rig.nodes[&Rank(2)].is_ready(), "the pull has not been answered yet");
+    assert!(
+        !rig.nodes[&Rank(2)].is_ready(),
+        "the pull has not been answered yet"
+    );
     rig.pass(Duration::from_millis(500));
     assert!(rig.nodes[&Rank(2)].is_ready());
     assert_eq!(rig.depth(2, (0, 0), &prompt), 500);
@@ -300,8 +482,17 @@ fn a_joining_node_is_ready_only_when_it_has_what_the_others_had() {
 fn rubbish_is_counted_and_named_and_changes_nothing() {
     let mut rig = Rig::linked(2);
     let before = rig.nodes[&Rank(0)].replica().digests(Rank(1));
-    rig.handle(Rank(0), Input::Frame { from: Rank(1), bytes: vec![9, 9, 9].into() });
-    assert!(matches!(rig.events.last(), Some((Rank(0), Event::BadFrame { from: Rank(1), .. }))));
+    rig.handle(
+        Rank(0),
+        Input::Frame {
+            from: Rank(1),
+            bytes: vec![9, 9, 9].into(),
+        },
+    );
+    assert!(matches!(
+        rig.events.last(),
+        Some((Rank(0), Event::BadFrame { from: Rank(1), .. }))
+    ));
     assert_eq!(rig.nodes[&Rank(0)].status().counters.frames_bad, 1);
     assert_eq!(rig.nodes[&Rank(0)].replica().digests(Rank(1)), before);
 }

@@ -11,8 +11,13 @@ use radix_core::time::Timestamp;
 use topology::{Heartbeat, Role};
 
 fn node(me: u16, members: u16) -> Node {
-    let members = (0..members).map(|rank| (Rank(rank), Role::Prefill)).collect();
-    let boot = Boot { inc: Incarnation(u64::from(me) + 1), seed: 7 };
+    let members = (0..members)
+        .map(|rank| (Rank(rank), Role::Prefill))
+        .collect();
+    let boot = Boot {
+        inc: Incarnation(u64::from(me) + 1),
+        seed: 7,
+    };
     Node::new(NodeConfig::new(Rank(me), members), boot, at(0)).unwrap()
 }
 
@@ -35,7 +40,14 @@ fn frames(effects: &[Effect]) -> Vec<(Rank, Frame)> {
 }
 
 fn link_up(node: &mut Node, ms: u64, peer: u16) -> Effects {
-    handle(node, ms, Input::LinkUp { peer: Rank(peer), inc: Incarnation(u64::from(peer) + 1) })
+    handle(
+        node,
+        ms,
+        Input::LinkUp {
+            peer: Rank(peer),
+            inc: Incarnation(u64::from(peer) + 1),
+        },
+    )
 }
 
 #[test]
@@ -50,7 +62,14 @@ fn a_heartbeat_tells_of_the_last_op_even_when_it_is_a_checkpoint() {
         from: 0,
         renew: false,
     };
-    handle(&mut node, 2, Input::Publish { ticket: Ticket(0), publish });
+    handle(
+        &mut node,
+        2,
+        Input::Publish {
+            ticket: Ticket(0),
+            publish,
+        },
+    );
     handle(&mut node, 2, Input::Flush);
     handle(&mut node, 1_100, Input::Tick); // a second after the op: the checkpoint
     let sent = frames(&handle(&mut node, 2_200, Input::Tick));
@@ -65,7 +84,10 @@ fn a_heartbeat_tells_of_the_last_op_even_when_it_is_a_checkpoint() {
 fn readiness_is_said_again_with_every_exchange() {
     let mut node = node(0, 2);
     link_up(&mut node, 1, 1);
-    assert!(node.is_ready(), "the lowest rank of a cluster that is all there");
+    assert!(
+        node.is_ready(),
+        "the lowest rank of a cluster that is all there"
+    );
     let sent = frames(&handle(&mut node, 700, Input::Tick));
     let said: Vec<bool> = sent
         .iter()
@@ -81,15 +103,38 @@ fn readiness_is_said_again_with_every_exchange() {
 fn a_node_that_waits_for_a_ready_peer_does_not_ask_for_a_tick_in_the_past() {
     let mut node = node(1, 2);
     link_up(&mut node, 1, 0);
-    let beat = Heartbeat { ttl: 1, echo: false, inc: Incarnation(1), seq: Seq(0) };
+    let beat = Heartbeat {
+        ttl: 1,
+        echo: false,
+        inc: Incarnation(1),
+        seq: Seq(0),
+    };
     let beat = wire::encode(&Frame::Heartbeat(beat)).1.to_bytes();
     for ms in (0..10_000).step_by(250) {
-        handle(&mut node, ms, Input::Frame { from: Rank(0), bytes: beat.clone() });
+        handle(
+            &mut node,
+            ms,
+            Input::Frame {
+                from: Rank(0),
+                bytes: beat.clone(),
+            },
+        );
         handle(&mut node, ms, Input::Tick);
         assert!(!node.is_ready(), "rank 0 is lower, reachable and not Ready");
-        assert!(node.next_deadline().is_none_or(|next| next > at(ms)), "at {ms} ms: {:?}", node.next_deadline());
+        assert!(
+            node.next_deadline().is_none_or(|next| next > at(ms)),
+            "at {ms} ms: {:?}",
+            node.next_deadline()
+        );
     }
     let ready: Bytes = wire::encode(&Frame::Readiness { ready: true }).1.to_bytes();
-    handle(&mut node, 10_000, Input::Frame { from: Rank(0), bytes: ready });
+    handle(
+        &mut node,
+        10_000,
+        Input::Frame {
+            from: Rank(0),
+            bytes: ready,
+        },
+    );
     assert!(!node.is_ready(), "there was no offer yet");
 }

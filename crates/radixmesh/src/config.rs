@@ -120,7 +120,12 @@ pub const MEMBERS_MAX: usize = 1_024;
 impl Config {
     /// Returns the defaults for one node of `members`.
     #[must_use]
-    pub fn new(cluster: &str, fingerprint_key: FingerprintKey, members: Vec<Member>, me: Rank) -> Self {
+    pub fn new(
+        cluster: &str,
+        fingerprint_key: FingerprintKey,
+        members: Vec<Member>,
+        me: Rank,
+    ) -> Self {
         Config {
             cluster: cluster.to_owned(),
             fingerprint_key,
@@ -146,18 +151,32 @@ impl Config {
     /// Errors: [`ConfigError`] names the first thing that is wrong.
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.members.len() > MEMBERS_MAX {
-            return Err(ConfigError::TooManyMembers { members: self.members.len(), max: MEMBERS_MAX });
+            return Err(ConfigError::TooManyMembers {
+                members: self.members.len(),
+                max: MEMBERS_MAX,
+            });
         }
         if usize::from(self.me.0) >= self.members.len() {
-            return Err(ConfigError::NotAMember { me: self.me, members: self.members.len() });
+            return Err(ConfigError::NotAMember {
+                me: self.me,
+                members: self.members.len(),
+            });
         }
         if !(1..=1024).contains(&self.page_size) {
-            return Err(ConfigError::PageSize { page_size: self.page_size });
+            return Err(ConfigError::PageSize {
+                page_size: self.page_size,
+            });
         }
-        let mut addresses: Vec<&str> = self.members.iter().map(|member| member.address.as_str()).collect();
+        let mut addresses: Vec<&str> = self
+            .members
+            .iter()
+            .map(|member| member.address.as_str())
+            .collect();
         addresses.sort_unstable();
         if let Some(pair) = addresses.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(ConfigError::DuplicateAddress { address: pair[0].to_owned() });
+            return Err(ConfigError::DuplicateAddress {
+                address: pair[0].to_owned(),
+            });
         }
         Ok(())
     }
@@ -165,7 +184,10 @@ impl Config {
     /// Returns the ranks and roles of all members.
     #[must_use]
     pub fn roles(&self) -> Vec<(Rank, Role)> {
-        (0u16..).map(Rank).zip(self.members.iter().map(|member| member.role)).collect()
+        (0u16..)
+            .map(Rank)
+            .zip(self.members.iter().map(|member| member.role))
+            .collect()
     }
 
     /// Returns the digest of what all nodes must agree on: page size, fingerprint key, protocol. Never

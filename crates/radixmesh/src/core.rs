@@ -95,7 +95,10 @@ impl Core {
     }
 
     pub(crate) fn frame(&mut self, from: Rank, frame: &[u8]) {
-        self.handle(Input::Frame { from, bytes: Bytes::copy_from_slice(frame) });
+        self.handle(Input::Frame {
+            from,
+            bytes: Bytes::copy_from_slice(frame),
+        });
     }
 
     /// Feeds publishes one after the other; the reply comes when the last is in the log.
@@ -112,7 +115,14 @@ impl Core {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         let results = Vec::with_capacity(publishes.len());
-        self.waiting.insert(ticket, Waiting { left: publishes.len(), results, reply });
+        self.waiting.insert(
+            ticket,
+            Waiting {
+                left: publishes.len(),
+                results,
+                reply,
+            },
+        );
         for publish in publishes {
             self.handle(Input::Publish { ticket, publish });
         }
@@ -121,7 +131,11 @@ impl Core {
     /// Returns what was applied of `rank` at or behind `from`, oldest first, `max` records at most.
     pub(crate) fn applied(&self, rank: Rank, from: Seq, max: usize) -> Vec<Applied> {
         let records = self.applied.iter().flatten();
-        records.filter(|record| record.origin.rank == rank && record.last >= from).take(max).copied().collect()
+        records
+            .filter(|record| record.origin.rank == rank && record.last >= from)
+            .take(max)
+            .copied()
+            .collect()
     }
 
     fn carry_out(&mut self) {
@@ -137,7 +151,11 @@ impl Core {
                         warn!(%error, "the record of the own log could not be written");
                     }
                 }
-                Effect::Applied { origin, first, last } => self.trace(origin, first, last),
+                Effect::Applied {
+                    origin,
+                    first,
+                    last,
+                } => self.trace(origin, first, last),
                 Effect::Published { ticket, result } => self.published(ticket, result),
                 Effect::MembersChanged => self.members_changed = true,
                 Effect::Event(event) => tell(&event),
@@ -170,12 +188,19 @@ impl Core {
             if applied.len() == APPLIED_MAX {
                 applied.pop_front();
             }
-            applied.push_back(Applied { origin, first, last, at: clock::now() });
+            applied.push_back(Applied {
+                origin,
+                first,
+                last,
+                at: clock::now(),
+            });
         }
     }
 
     fn published(&mut self, ticket: Ticket, result: Result<Receipt, PublishError>) {
-        let Some(waiting) = self.waiting.get_mut(&ticket) else { return };
+        let Some(waiting) = self.waiting.get_mut(&ticket) else {
+            return;
+        };
         waiting.results.push(result);
         waiting.left -= 1;
         if waiting.left == 0
@@ -195,7 +220,9 @@ pub(crate) fn node_id(rank: Rank) -> NodeId {
 fn tell(event: &Event) {
     match event {
         Event::Ready => info!("ready: caught up with the mesh"),
-        Event::Reincarnated { origin } => warn!(%origin, "a newer life of this rank was known: took a higher incarnation"),
+        Event::Reincarnated { origin } => {
+            warn!(%origin, "a newer life of this rank was known: took a higher incarnation")
+        }
         Event::BadFrame { from, reason } => warn!(%from, %reason, "a frame was dropped"),
         Event::TtlExpired { from, origin } => warn!(%from, %origin, "a broadcast ran out of hops"),
         Event::Log(event) => debug!(?event, "log"),

@@ -29,10 +29,25 @@ pub(crate) type Published = (Timestamp, Vec<Result<Receipt, PublishError>>);
 
 /// What other threads ask of the node.
 pub(crate) enum Command {
-    Publish { enqueued: Timestamp, publishes: Vec<Publish>, reply: oneshot::Sender<Published> },
-    Status { reply: oneshot::Sender<Report> },
-    Match { namespace: Namespace, pages: Vec<Fingerprint>, reply: oneshot::Sender<(Matches, Vec<Position>)> },
-    Applied { rank: Rank, from: Seq, max: usize, reply: oneshot::Sender<Vec<Applied>> },
+    Publish {
+        enqueued: Timestamp,
+        publishes: Vec<Publish>,
+        reply: oneshot::Sender<Published>,
+    },
+    Status {
+        reply: oneshot::Sender<Report>,
+    },
+    Match {
+        namespace: Namespace,
+        pages: Vec<Fingerprint>,
+        reply: oneshot::Sender<(Matches, Vec<Position>)>,
+    },
+    Applied {
+        rank: Rank,
+        from: Seq,
+        max: usize,
+        reply: oneshot::Sender<Vec<Applied>>,
+    },
     Shutdown,
 }
 
@@ -70,12 +85,18 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(core: Core) -> Self {
         let members = ArcSwap::from_pointee(core.node.members());
-        Shared { core: Mutex::new(core), members, rearm: Notify::new() }
+        Shared {
+            core: Mutex::new(core),
+            members,
+            rearm: Notify::new(),
+        }
     }
 
     /// Only the driver's own thread takes it, so nobody ever waits here.
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.core
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Ends a turn: tells readers of new member states and wakes the timer for an earlier deadline.
@@ -113,7 +134,10 @@ impl Handler for Inbound {
 impl LinkHandler for Inbound {
     fn on_up(&self, peer: &Peer) {
         tracing::info!(peer = peer.node.0, address = %peer.address, "link up");
-        self.0.turn(Input::LinkUp { peer: rank(peer), inc: Incarnation(peer.epoch) });
+        self.0.turn(Input::LinkUp {
+            peer: rank(peer),
+            inc: Incarnation(peer.epoch),
+        });
     }
 
     fn on_down(&self, peer: &Peer, why: &CloseReason) {
@@ -160,7 +184,11 @@ fn take(shared: &Shared, commands: &mut mpsc::Receiver<Command>, first: Command)
             break;
         }
         taken += 1;
-        next = if taken < COMMANDS_BURST { commands.try_recv().ok() } else { None };
+        next = if taken < COMMANDS_BURST {
+            commands.try_recv().ok()
+        } else {
+            None
+        };
     }
     core.handle(Input::Flush);
     shared.settle(&mut core);
@@ -170,15 +198,28 @@ fn take(shared: &Shared, commands: &mut mpsc::Receiver<Command>, first: Command)
 fn execute(core: &mut Core, command: Command) -> bool {
     // A caller that stopped waiting needs no answer.
     match command {
-        Command::Publish { enqueued, publishes, reply } => core.publish(enqueued, publishes, reply),
+        Command::Publish {
+            enqueued,
+            publishes,
+            reply,
+        } => core.publish(enqueued, publishes, reply),
         Command::Status { reply } => drop(reply.send(report(core))),
-        Command::Match { namespace, pages, reply } => {
+        Command::Match {
+            namespace,
+            pages,
+            reply,
+        } => {
             let mut matches = Matches::new();
             let index = core.node.replica().state();
             index.matches(namespace, &pages, &mut matches);
             drop(reply.send((matches, positions(core))));
         }
-        Command::Applied { rank, from, max, reply } => drop(reply.send(core.applied(rank, from, max))),
+        Command::Applied {
+            rank,
+            from,
+            max,
+            reply,
+        } => drop(reply.send(core.applied(rank, from, max))),
         Command::Shutdown => return false,
     }
     true
@@ -190,18 +231,38 @@ fn report(core: &Core) -> Report {
         .version_vector()
         .0
         .keys()
-        .filter_map(|rank| Some((*rank, replica.digests(*rank)?, replica.state().copies(*rank))))
+        .filter_map(|rank| {
+            Some((
+                *rank,
+                replica.digests(*rank)?,
+                replica.state().copies(*rank),
+            ))
+        })
         .collect();
     let mut links = Vec::new();
     if let Some(open) = &core.links {
-        open.counters().each(|name, label, value| links.push(LinkCounter { name, label, value }));
+        open.counters()
+            .each(|name, label, value| links.push(LinkCounter { name, label, value }));
     }
-    Report { status: core.node.status(), origins, driver: core.counters, links }
+    Report {
+        status: core.node.status(),
+        origins,
+        driver: core.counters,
+        links,
+    }
 }
 
 fn positions(core: &Core) -> Vec<Position> {
     let vector = core.node.replica().version_vector();
-    vector.0.iter().map(|(rank, entry)| Position { rank: *rank, inc: entry.inc, seq: entry.seq }).collect()
+    vector
+        .0
+        .iter()
+        .map(|(rank, entry)| Position {
+            rank: *rank,
+            inc: entry.inc,
+            seq: entry.seq,
+        })
+        .collect()
 }
 
 async fn sleep_until(deadline: Option<Timestamp>) {

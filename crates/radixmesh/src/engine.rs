@@ -54,7 +54,9 @@ impl EngineHost {
             prefill_ns_per_token: settings.prefill_ns_per_token,
             page_size: usize::from(page_size),
         });
-        EngineHost { engine: Mutex::new(engine) }
+        EngineHost {
+            engine: Mutex::new(engine),
+        }
     }
 
     /// Serves one prompt: looks it up, makes room, stores what is new and publishes both.
@@ -70,12 +72,17 @@ impl EngineHost {
         transferred: bool,
     ) -> Result<EngineRun, EngineError> {
         let mut engine = self.engine.lock().await;
-        let mut run =
-            if transferred { engine.receive(namespace, &pages) } else { engine.run(namespace, &pages) };
+        let mut run = if transferred {
+            engine.receive(namespace, &pages)
+        } else {
+            engine.run(namespace, &pages)
+        };
         let evicted_pages = run.evicted.iter().map(|range| u32::from(range.len)).sum();
         let mut publishes = Vec::with_capacity(2);
         if !run.evicted.is_empty() {
-            publishes.push(Publish::Drop { copies: std::mem::take(&mut run.evicted) });
+            publishes.push(Publish::Drop {
+                copies: std::mem::take(&mut run.evicted),
+            });
         }
         if run.stored_len > 0 {
             let mut path = pages;

@@ -44,13 +44,17 @@ mod tests {
 
     #[test]
     fn it_grows_with_every_start_even_when_the_clock_goes_back() {
-        let dir = std::env::temp_dir().join(format!("radixmesh-incarnation-{}", std::process::id()));
+        let dir =
+            std::env::temp_dir().join(format!("radixmesh-incarnation-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         assert_eq!(next(Some(&dir), 100).unwrap(), Incarnation(100));
         assert_eq!(next(Some(&dir), 50).unwrap(), Incarnation(101));
         assert_eq!(next(Some(&dir), 500).unwrap(), Incarnation(500));
         fs::write(dir.join(FILE), "rubbish").unwrap();
-        assert_eq!(next(Some(&dir), 600).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            next(Some(&dir), 600).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
         fs::remove_dir_all(&dir).unwrap();
     }
 }

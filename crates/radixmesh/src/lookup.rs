@@ -50,7 +50,9 @@ impl Lookup {
     /// Fingerprints a prompt. Units: `tokens` are token ids; a partial last page is left out.
     pub fn prompt(&mut self, tokens: &[u32]) {
         self.pages.clear();
-        self.desk.key.pages(tokens, self.desk.page_size, &mut self.pages);
+        self.desk
+            .key
+            .pages(tokens, self.desk.page_size, &mut self.pages);
     }
 
     /// Returns the fingerprints of the last prompt.
@@ -62,7 +64,8 @@ impl Lookup {
     /// Reads who holds how much of the last prompt; returns whether the answer and
     /// [`version`](Self::version) belong to one instant. Each holder's depth was true at some instant either way.
     pub fn read(&mut self, namespace: Namespace) -> bool {
-        self.reader.matches_at(namespace, &self.pages, &mut self.matches, &mut self.version)
+        self.reader
+            .matches_at(namespace, &self.pages, &mut self.matches, &mut self.version)
     }
 
     /// Returns what the last [`read`](Self::read) found.
@@ -86,7 +89,9 @@ impl Lookup {
     /// Decides where the last prompt should go, from what the last [`read`](Self::read) found.
     pub fn decide(&mut self, namespace: Namespace) -> Decision {
         self.list_candidates();
-        self.desk.policy.decide(self.number(), &self.query(namespace), &self.candidates)
+        self.desk
+            .policy
+            .decide(self.number(), &self.query(namespace), &self.candidates)
     }
 
     /// Decides like [`decide`](Self::decide) and tells why. For people: it allocates.
@@ -102,11 +107,14 @@ impl Lookup {
         self.candidates.clear();
         self.candidates.extend(members.iter().filter_map(candidate));
         for (holder, depth) in self.matches.iter() {
-            let place = self.candidates.binary_search_by_key(&holder.rank, |candidate| candidate.rank);
+            let place = self
+                .candidates
+                .binary_search_by_key(&holder.rank, |candidate| candidate.rank);
             if let Ok(place) = place {
                 let candidate = &mut self.candidates[place];
                 candidate.matched = candidate.matched.max(depth[Tier::Disk as usize]);
-                candidate.matched_device = candidate.matched_device.max(depth[Tier::Device as usize]);
+                candidate.matched_device =
+                    candidate.matched_device.max(depth[Tier::Device as usize]);
             }
         }
     }
@@ -116,7 +124,11 @@ impl Lookup {
     }
 
     fn query(&self, namespace: Namespace) -> Query<'_> {
-        Query { namespace, pages: &self.pages, deepest: self.matches.deepest() }
+        Query {
+            namespace,
+            pages: &self.pages,
+            deepest: self.matches.deepest(),
+        }
     }
 
     /// Returns the current states of all members.
@@ -129,7 +141,9 @@ impl Lookup {
     #[must_use]
     pub fn is_routable(&self, rank: Rank) -> bool {
         let members = self.desk.shared.members.load();
-        members.iter().any(|member| member.rank == rank && member.routable())
+        members
+            .iter()
+            .any(|member| member.rank == rank && member.routable())
     }
 }
 
@@ -139,5 +153,11 @@ pub(crate) fn candidate(member: &MemberView) -> Option<Candidate> {
         Role::Decode => routing::Role::Decode,
         Role::Router => return None,
     };
-    Some(Candidate { rank: member.rank, role, routable: member.routable(), matched: 0, matched_device: 0 })
+    Some(Candidate {
+        rank: member.rank,
+        role,
+        routable: member.routable(),
+        matched: 0,
+        matched_device: 0,
+    })
 }

@@ -121,17 +121,28 @@ impl Mesh {
     /// Starts a node over `transport`: listens, dials, and answers until it is shut down.
     ///
     /// Errors: [`StartError`]; nothing is left running.
-    pub async fn start(config: Config, transport: Arc<dyn Transport>) -> Result<Running, StartError> {
+    pub async fn start(
+        config: Config,
+        transport: Arc<dyn Transport>,
+    ) -> Result<Running, StartError> {
         config.check()?;
         let record = match &config.record_log {
             Some(path) => Some(record::Writer::open(path).map_err(StartError::RecordLog)?),
             None => None,
         };
-        let inc = incarnation::next(config.state_dir.as_deref(), clock::unix_millis()).map_err(StartError::StateDir)?;
+        let inc = incarnation::next(config.state_dir.as_deref(), clock::unix_millis())
+            .map_err(StartError::StateDir)?;
         let seed = boot_seed();
-        let node = Node::new(node_config(&config), Boot { inc, seed }, clock::now()).map_err(ConfigError::from)?;
+        let node = Node::new(node_config(&config), Boot { inc, seed }, clock::now())
+            .map_err(ConfigError::from)?;
         let mut policy = routing::Policy::new(config.routing.clone()).map_err(ConfigError::from)?;
-        policy.update(&node.members().iter().filter_map(candidate).collect::<Vec<_>>());
+        policy.update(
+            &node
+                .members()
+                .iter()
+                .filter_map(candidate)
+                .collect::<Vec<_>>(),
+        );
         let shared = Arc::new(Shared::new(Core::new(node, record, config.trace_applies)));
         let desk = Arc::new(Desk {
             shared: Arc::clone(&shared),
@@ -147,7 +158,10 @@ impl Mesh {
             epoch: inc.0,
             boot: seed,
             config_hash: config.hash(),
-            protocol: (u16::from(node::wire::VERSION), u16::from(node::wire::VERSION)),
+            protocol: (
+                u16::from(node::wire::VERSION),
+                u16::from(node::wire::VERSION),
+            ),
         };
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (started, listening) = oneshot::channel();
@@ -166,12 +180,33 @@ impl Mesh {
         let local_address = match listening.await {
             Ok(Ok(address)) => address,
             Ok(Err(reason)) => return Err(listen_error(listen_address(&config), "peers", reason)),
-            Err(_) => return Err(listen_error(listen_address(&config), "peers", "the driver ended".to_owned())),
+            Err(_) => {
+                return Err(listen_error(
+                    listen_address(&config),
+                    "peers",
+                    "the driver ended".to_owned(),
+                ));
+            }
         };
-        let engine = config.simulated_engine.map(|engine| EngineHost::new(engine, config.page_size));
+        let engine = config
+            .simulated_engine
+            .map(|engine| EngineHost::new(engine, config.page_size));
         let admin_at = config.admin.clone();
-        let mesh = Mesh { inner: Arc::new(Inner { config, desk, commands, local_address, started: clock::now(), engine }) };
-        let mut running = Running { mesh, admin: None, driver: Some(driver) };
+        let mesh = Mesh {
+            inner: Arc::new(Inner {
+                config,
+                desk,
+                commands,
+                local_address,
+                started: clock::now(),
+                engine,
+            }),
+        };
+        let mut running = Running {
+            mesh,
+            admin: None,
+            driver: Some(driver),
+        };
         if let Some(address) = admin_at {
             match admin::Server::start(&address, running.mesh.clone()) {
                 Ok(server) => running.admin = Some(server),
@@ -210,13 +245,21 @@ impl Mesh {
             return Ok((clock::now(), Vec::new()));
         }
         let enqueued = clock::now();
-        self.ask(|reply| Command::Publish { enqueued, publishes, reply }).await
+        self.ask(|reply| Command::Publish {
+            enqueued,
+            publishes,
+            reply,
+        })
+        .await
     }
 
     /// Publishes one thing.
     ///
     /// Errors: [`PublishError`] when it was refused; [`ShutDown`] when the node is gone.
-    pub async fn publish_one(&self, publish: Publish) -> Result<Result<Receipt, PublishError>, ShutDown> {
+    pub async fn publish_one(
+        &self,
+        publish: Publish,
+    ) -> Result<Result<Receipt, PublishError>, ShutDown> {
         let (_, mut results) = self.publish(vec![publish]).await?;
         results.pop().ok_or(ShutDown)
     }
@@ -231,8 +274,19 @@ impl Mesh {
     /// Returns when ops of `rank` at or behind `from` were applied here, where that is traced.
     ///
     /// Errors: [`ShutDown`].
-    pub async fn applied(&self, rank: Rank, from: radix_core::id::Seq, max: usize) -> Result<Vec<Applied>, ShutDown> {
-        self.ask(|reply| Command::Applied { rank, from, max, reply }).await
+    pub async fn applied(
+        &self,
+        rank: Rank,
+        from: radix_core::id::Seq,
+        max: usize,
+    ) -> Result<Vec<Applied>, ShutDown> {
+        self.ask(|reply| Command::Applied {
+            rank,
+            from,
+            max,
+            reply,
+        })
+        .await
     }
 
     /// Returns a reader for one thread: who holds a prefix, where to route it.
@@ -253,7 +307,13 @@ impl Mesh {
         namespace: radix_core::id::Namespace,
     ) -> Result<(), ShutDown> {
         let pages = lookup.pages.clone();
-        let (matches, version) = self.ask(|reply| Command::Match { namespace, pages, reply }).await?;
+        let (matches, version) = self
+            .ask(|reply| Command::Match {
+                namespace,
+                pages,
+                reply,
+            })
+            .await?;
         lookup.matches = matches;
         lookup.version = version;
         Ok(())
@@ -265,9 +325,16 @@ impl Mesh {
         self.inner.engine.as_ref()
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ShutDown> {
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, ShutDown> {
         let (reply, answer) = oneshot::channel();
-        self.inner.commands.send(command(reply)).await.map_err(|_| ShutDown)?;
+        self.inner
+            .commands
+            .send(command(reply))
+            .await
+            .map_err(|_| ShutDown)?;
         answer.await.map_err(|_| ShutDown)
     }
 }
@@ -281,19 +348,27 @@ fn drive(
     inbox: mpsc::Receiver<Command>,
     started: oneshot::Sender<Result<String, String>>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return drop(started.send(Err(error.to_string()))),
     };
     runtime.block_on(async move {
         let handler: Arc<dyn LinkHandler> = Arc::new(Inbound(Arc::clone(&shared)));
         let limits = transport::Limits::default();
-        let links = match Links::start(transport, listen_address(config), identity, limits, handler).await {
+        let links = match Links::start(transport, listen_address(config), identity, limits, handler)
+            .await
+        {
             Ok(links) => links,
             Err(error) => return drop(started.send(Err(error.to_string()))),
         };
         shared.core().links = Some(links.clone());
-        let peers = (0u16..).map(Rank).zip(&config.members).filter(|(rank, _)| *rank != config.me);
+        let peers = (0u16..)
+            .map(Rank)
+            .zip(&config.members)
+            .filter(|(rank, _)| *rank != config.me);
         links.set_peers(peers.map(|(rank, member)| (node_id(rank), member.address.clone())));
         if started.send(Ok(links.local_address().to_owned())).is_ok() {
             driver::run(Arc::clone(&shared), inbox).await;
@@ -326,6 +401,12 @@ fn cluster_id(name: &str) -> u128 {
 
 /// A seed from the two clocks and the process: jitter must differ between nodes, nothing more.
 fn boot_seed() -> u64 {
-    let mixed = [clock::now().0, clock::unix_millis(), u64::from(std::process::id())];
-    mixed.iter().fold(0, |seed, part| fastrand::Rng::with_seed(seed ^ part).u64(..))
+    let mixed = [
+        clock::now().0,
+        clock::unix_millis(),
+        u64::from(std::process::id()),
+    ];
+    mixed.iter().fold(0, |seed, part| {
+        fastrand::Rng::with_seed(seed ^ part).u64(..)
+    })
 }

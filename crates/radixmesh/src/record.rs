@@ -29,7 +29,10 @@ impl Writer {
     ///
     /// Errors: those of the file system.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Writer { file: OpenOptions::new().create(true).append(true).open(path)?, buffer: Vec::new() })
+        Ok(Writer {
+            file: OpenOptions::new().create(true).append(true).open(path)?,
+            buffer: Vec::new(),
+        })
     }
 
     /// Appends one batch with one write.
@@ -39,8 +42,10 @@ impl Writer {
         self.buffer.clear();
         let length = u32::try_from(HEAD_BYTES + batch.ops.len()).map_err(io::Error::other)?;
         self.buffer.extend_from_slice(&length.to_le_bytes());
-        self.buffer.extend_from_slice(&batch.origin.rank.0.to_le_bytes());
-        self.buffer.extend_from_slice(&batch.origin.inc.0.to_le_bytes());
+        self.buffer
+            .extend_from_slice(&batch.origin.rank.0.to_le_bytes());
+        self.buffer
+            .extend_from_slice(&batch.origin.inc.0.to_le_bytes());
         self.buffer.extend_from_slice(&batch.first.0.to_le_bytes());
         self.buffer.extend_from_slice(&batch.count.to_le_bytes());
         self.buffer.extend_from_slice(&batch.ops);
@@ -61,7 +66,11 @@ impl Reader {
     ///
     /// Errors: those of the file system.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Reader { file: File::open(path)?, buffer: Vec::new(), start: 0 })
+        Ok(Reader {
+            file: File::open(path)?,
+            buffer: Vec::new(),
+            start: 0,
+        })
     }
 
     /// Returns the next whole batch, or `None` when the file holds no more for now.
@@ -91,7 +100,8 @@ impl Reader {
         };
         let length = u32::from_le_bytes(*length) as usize;
         if !(HEAD_BYTES..=RECORD_BYTES_MAX).contains(&length) {
-            let text = format!("a record of {length} bytes is outside {HEAD_BYTES}..={RECORD_BYTES_MAX}");
+            let text =
+                format!("a record of {length} bytes is outside {HEAD_BYTES}..={RECORD_BYTES_MAX}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         let Some(record) = rest.get(..length) else {
@@ -102,9 +112,17 @@ impl Reader {
         let (inc, record) = take::<8>(record);
         let (first, record) = take::<8>(record);
         let (count, ops) = take::<4>(record);
-        let origin = OriginId { rank: Rank(u16::from_le_bytes(rank)), inc: Incarnation(u64::from_le_bytes(inc)) };
+        let origin = OriginId {
+            rank: Rank(u16::from_le_bytes(rank)),
+            inc: Incarnation(u64::from_le_bytes(inc)),
+        };
         let first = Seq(u64::from_le_bytes(first));
-        Ok(Some(Batch { origin, first, count: u32::from_le_bytes(count), ops: Bytes::copy_from_slice(ops) }))
+        Ok(Some(Batch {
+            origin,
+            first,
+            count: u32::from_le_bytes(count),
+            ops: Bytes::copy_from_slice(ops),
+        }))
     }
 }
 
@@ -112,7 +130,9 @@ impl Reader {
 const READ_BYTES: usize = 256 << 10;
 
 fn take<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
-    let (head, rest) = bytes.split_first_chunk::<N>().expect("the length of the head was checked");
+    let (head, rest) = bytes
+        .split_first_chunk::<N>()
+        .expect("the length of the head was checked");
     (*head, rest)
 }
 
@@ -125,8 +145,16 @@ mod tests {
         let path = std::env::temp_dir().join(format!("radixmesh-record-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let mut writer = Writer::open(&path).unwrap();
-        let origin = OriginId { rank: Rank(3), inc: Incarnation(7) };
-        let batch = |first| Batch { origin, first: Seq(first), count: 2, ops: Bytes::from_static(b"ops") };
+        let origin = OriginId {
+            rank: Rank(3),
+            inc: Incarnation(7),
+        };
+        let batch = |first| Batch {
+            origin,
+            first: Seq(first),
+            count: 2,
+            ops: Bytes::from_static(b"ops"),
+        };
         writer.append(&batch(1)).unwrap();
         let mut reader = Reader::open(&path).unwrap();
         assert_eq!(reader.next_batch().unwrap(), Some(batch(1)));
@@ -144,7 +172,8 @@ mod tests {
 
     #[test]
     fn a_length_out_of_bounds_is_an_error_and_not_an_allocation() {
-        let path = std::env::temp_dir().join(format!("radixmesh-record-bad-{}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("radixmesh-record-bad-{}", std::process::id()));
         std::fs::write(&path, [0xff; 64]).unwrap();
         let error = Reader::open(&path).unwrap().next_batch().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);

@@ -13,17 +13,29 @@ use radixmesh::{Config, Member, Mesh, Running};
 const ROLES: [Role; 3] = [Role::Prefill, Role::Decode, Role::Router];
 
 async fn start(network: &Network, cluster: &str, rank: u16) -> Running {
-    let member = |(number, role): (usize, &Role)| Member { role: *role, address: format!("node-{number}") };
+    let member = |(number, role): (usize, &Role)| Member {
+        role: *role,
+        address: format!("node-{number}"),
+    };
     let members = ROLES.iter().enumerate().map(member).collect();
     let config = Config::new(cluster, FingerprintKey::new(42), members, Rank(rank));
-    Mesh::start(config, Arc::new(network.transport())).await.expect("a valid configuration")
+    Mesh::start(config, Arc::new(network.transport()))
+        .await
+        .expect("a valid configuration")
 }
 
 fn store(mesh: &Mesh, tokens: &[u32]) -> Publish {
     let mut pages = Vec::new();
     mesh.config().fingerprint_key.pages(tokens, 16, &mut pages);
     let (source, namespace, tier) = (SourceId(0), Namespace::DEFAULT, Tier::Device);
-    Publish::Store { source, namespace, tier, pages, from: 0, renew: false }
+    Publish::Store {
+        source,
+        namespace,
+        tier,
+        pages,
+        from: 0,
+        renew: false,
+    }
 }
 
 /// Waits until `condition` holds; panics with `what` after ten seconds.
@@ -50,7 +62,12 @@ async fn what_one_node_publishes_every_node_finds_and_the_router_routes_to() {
         eventually("ready", async || ready(node.mesh()).await).await;
     }
     let tokens: Vec<u32> = (0..100).collect();
-    let receipt = nodes[1].mesh().publish_one(store(nodes[1].mesh(), &tokens)).await.unwrap().unwrap();
+    let receipt = nodes[1]
+        .mesh()
+        .publish_one(store(nodes[1].mesh(), &tokens))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(receipt.stored[0].len, 6);
 
     let mut lookup = nodes[2].mesh().lookup().unwrap();
@@ -60,10 +77,21 @@ async fn what_one_node_publishes_every_node_finds_and_the_router_routes_to() {
     })
     .await;
     let decision = lookup.decide(Namespace::DEFAULT);
-    assert_eq!(decision.decode.map(|choice| (choice.rank, choice.matched)), Some((Rank(1), 6)));
-    assert_eq!(decision.prefill.map(|choice| (choice.rank, choice.matched)), Some((Rank(0), 0)));
+    assert_eq!(
+        decision.decode.map(|choice| (choice.rank, choice.matched)),
+        Some((Rank(1), 6))
+    );
+    assert_eq!(
+        decision.prefill.map(|choice| (choice.rank, choice.matched)),
+        Some((Rank(0), 0))
+    );
 
-    let again = nodes[1].mesh().publish_one(store(nodes[1].mesh(), &tokens)).await.unwrap().unwrap();
+    let again = nodes[1]
+        .mesh()
+        .publish_one(store(nodes[1].mesh(), &tokens))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((again.stored.len(), again.already_held), (0, 6));
     for node in nodes {
         node.shutdown().await;
@@ -80,15 +108,28 @@ async fn a_restarted_node_comes_back_by_snapshot_and_its_old_copies_are_gone() {
         eventually("ready", async || ready(node.mesh()).await).await;
     }
     let (one, two): (Vec<u32>, Vec<u32>) = ((0..64).collect(), (1000..1064).collect());
-    first.mesh().publish_one(store(first.mesh(), &one)).await.unwrap().unwrap();
-    second.mesh().publish_one(store(second.mesh(), &two)).await.unwrap().unwrap();
+    first
+        .mesh()
+        .publish_one(store(first.mesh(), &one))
+        .await
+        .unwrap()
+        .unwrap();
+    second
+        .mesh()
+        .publish_one(store(second.mesh(), &two))
+        .await
+        .unwrap()
+        .unwrap();
     let depth = |mesh: &Mesh, tokens: &[u32]| {
         let mut lookup = mesh.lookup().unwrap();
         lookup.prompt(tokens);
         let _ = lookup.read(Namespace::DEFAULT);
         lookup.matches().deepest()
     };
-    eventually("replicated", async || depth(third.mesh(), &one) == 4 && depth(third.mesh(), &two) == 4).await;
+    eventually("replicated", async || {
+        depth(third.mesh(), &one) == 4 && depth(third.mesh(), &two) == 4
+    })
+    .await;
 
     first.shutdown().await;
     let first = start(&network, "two", 0).await;

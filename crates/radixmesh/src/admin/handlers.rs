@@ -14,9 +14,9 @@ use radix_core::page::Fingerprint;
 use serde::Deserialize;
 
 use super::api::{
-    Applied, EngineRequest, EngineResponse, EvictItem, EvictRequest, HolderMatch, IndexStatus, ItemReceipt,
-    MatchResponse, MemberStatus, OriginStatus, Position, PrefixRequest, PublishItem, PublishRequest, PublishResponse,
-    RouteChoice, RouteResponse, StatusResponse, Stored, TierName,
+    Applied, EngineRequest, EngineResponse, EvictItem, EvictRequest, HolderMatch, IndexStatus,
+    ItemReceipt, MatchResponse, MemberStatus, OriginStatus, Position, PrefixRequest, PublishItem,
+    PublishRequest, PublishResponse, RouteChoice, RouteResponse, StatusResponse, Stored, TierName,
 };
 use super::metrics;
 use super::refusal::Refusal;
@@ -45,14 +45,17 @@ pub(crate) async fn status(State(admin): State<Arc<Admin>>) -> Answer<StatusResp
         up: member.up,
         ready: member.ready,
     });
-    let origins = report.origins.iter().map(|(rank, digests, copies)| OriginStatus {
-        rank: rank.0,
-        incarnation: digests.inc.0,
-        seq: digests.seq.0,
-        copies: *copies,
-        chain_digest: digests.chain,
-        set_digest: digests.set,
-    });
+    let origins = report
+        .origins
+        .iter()
+        .map(|(rank, digests, copies)| OriginStatus {
+            rank: rank.0,
+            incarnation: digests.inc.0,
+            seq: digests.seq.0,
+            copies: *copies,
+            chain_digest: digests.chain,
+            set_digest: digests.set,
+        });
     let index = report.status.index;
     Ok(Json(StatusResponse {
         cluster: config.cluster.clone(),
@@ -61,7 +64,8 @@ pub(crate) async fn status(State(admin): State<Arc<Admin>>) -> Answer<StatusResp
         incarnation: report.status.inc.0,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ready: report.status.ready,
-        uptime_ms: u64::try_from(clock::now().since(mesh.started()).as_millis()).unwrap_or(u64::MAX),
+        uptime_ms: u64::try_from(clock::now().since(mesh.started()).as_millis())
+            .unwrap_or(u64::MAX),
         page_size: config.page_size,
         members: members.collect(),
         origins: origins.collect(),
@@ -76,7 +80,10 @@ pub(crate) async fn status(State(admin): State<Arc<Admin>>) -> Answer<StatusResp
     }))
 }
 
-pub(crate) async fn matches(State(admin): State<Arc<Admin>>, body: Body<PrefixRequest>) -> Answer<MatchResponse> {
+pub(crate) async fn matches(
+    State(admin): State<Arc<Admin>>,
+    body: Body<PrefixRequest>,
+) -> Answer<MatchResponse> {
     let Json(request) = body?;
     let mut lookup = admin.lookup()?;
     read(&admin, &mut lookup, &request).await?;
@@ -90,7 +97,10 @@ pub(crate) async fn matches(State(admin): State<Arc<Admin>>, body: Body<PrefixRe
     Ok(Json(answer))
 }
 
-pub(crate) async fn route(State(admin): State<Arc<Admin>>, body: Body<PrefixRequest>) -> Answer<RouteResponse> {
+pub(crate) async fn route(
+    State(admin): State<Arc<Admin>>,
+    body: Body<PrefixRequest>,
+) -> Answer<RouteResponse> {
     let Json(request) = body?;
     let mut lookup = admin.lookup()?;
     let namespace = read(&admin, &mut lookup, &request).await?;
@@ -114,7 +124,10 @@ pub(crate) async fn route(State(admin): State<Arc<Admin>>, body: Body<PrefixRequ
     Ok(Json(answer))
 }
 
-pub(crate) async fn publish(State(admin): State<Arc<Admin>>, body: Body<PublishRequest>) -> Answer<PublishResponse> {
+pub(crate) async fn publish(
+    State(admin): State<Arc<Admin>>,
+    body: Body<PublishRequest>,
+) -> Answer<PublishResponse> {
     let Json(request) = body?;
     check_count(request.items.len())?;
     let publishes = numbered(request.items, |item| store(&admin, item))?;
@@ -122,7 +135,10 @@ pub(crate) async fn publish(State(admin): State<Arc<Admin>>, body: Body<PublishR
     receipts(&admin, published)
 }
 
-pub(crate) async fn evict(State(admin): State<Arc<Admin>>, body: Body<EvictRequest>) -> Answer<PublishResponse> {
+pub(crate) async fn evict(
+    State(admin): State<Arc<Admin>>,
+    body: Body<EvictRequest>,
+) -> Answer<PublishResponse> {
     let Json(request) = body?;
     check_count(request.items.len())?;
     let publishes = numbered(request.items, |item| dropped(&admin, item))?;
@@ -130,14 +146,21 @@ pub(crate) async fn evict(State(admin): State<Arc<Admin>>, body: Body<EvictReque
     receipts(&admin, published)
 }
 
-pub(crate) async fn engine_run(State(admin): State<Arc<Admin>>, body: Body<EngineRequest>) -> Answer<EngineResponse> {
+pub(crate) async fn engine_run(
+    State(admin): State<Arc<Admin>>,
+    body: Body<EngineRequest>,
+) -> Answer<EngineResponse> {
     let Json(request) = body?;
     let Some(engine) = admin.mesh.engine() else {
-        return Err(Refusal::not_found("this node hosts no simulated engine; nothing was changed"));
+        return Err(Refusal::not_found(
+            "this node hosts no simulated engine; nothing was changed",
+        ));
     };
     let (namespace, pages) = fingerprints(&admin, &request.namespace, &request.tokens);
     let count = page_count(&pages);
-    let run = engine.run(&admin.mesh, namespace, pages, request.transferred).await?;
+    let run = engine
+        .run(&admin.mesh, namespace, pages, request.transferred)
+        .await?;
     Ok(Json(EngineResponse {
         pages: count,
         hit_pages: run.hit_pages,
@@ -161,9 +184,14 @@ pub(crate) async fn applied(
 ) -> Answer<Vec<Applied>> {
     let Query(query) = query?;
     if !admin.mesh.config().trace_applies {
-        return Err(Refusal::not_found("this node does not trace applies (trace_applies = true does)"));
+        return Err(Refusal::not_found(
+            "this node does not trace applies (trace_applies = true does)",
+        ));
     }
-    let records = admin.mesh.applied(Rank(query.rank), Seq(query.from_seq), APPLIED_MAX).await?;
+    let records = admin
+        .mesh
+        .applied(Rank(query.rank), Seq(query.from_seq), APPLIED_MAX)
+        .await?;
     let records = records.into_iter().map(|record| Applied {
         rank: record.origin.rank.0,
         incarnation: record.origin.inc.0,
@@ -190,13 +218,19 @@ pub(crate) async fn readyz(State(admin): State<Arc<Admin>>) -> Result<&'static s
     if admin.mesh.report().await?.status.ready {
         Ok("ready\n")
     } else {
-        Err(Refusal::unavailable("joining: this node has not caught up with a ready peer yet"))
+        Err(Refusal::unavailable(
+            "joining: this node has not caught up with a ready peer yet",
+        ))
     }
 }
 
 pub(crate) async fn unknown() -> impl IntoResponse {
-    let known = "/status /match /route /publish /evict /engine/run /applied /metrics /healthz /readyz";
-    (StatusCode::NOT_FOUND, Refusal::not_found(format!("no such endpoint; there are {known}")))
+    let known =
+        "/status /match /route /publish /evict /engine/run /applied /metrics /healthz /readyz";
+    (
+        StatusCode::NOT_FOUND,
+        Refusal::not_found(format!("no such endpoint; there are {known}")),
+    )
 }
 
 /// Reads the tree at one instant: without a lock when the writer is quiet, else through the node.
@@ -215,13 +249,18 @@ async fn read(
 
 fn holders(lookup: &Lookup) -> Vec<HolderMatch> {
     let members = lookup.members();
-    let matched = lookup.matches().iter().filter(|(_, depth)| depth[Tier::Disk as usize] > 0);
+    let matched = lookup
+        .matches()
+        .iter()
+        .filter(|(_, depth)| depth[Tier::Disk as usize] > 0);
     let holder = |(holder, depth): (radix_core::id::Holder, [u32; Tier::COUNT])| {
         let member = members.iter().find(|member| member.rank == holder.rank);
         HolderMatch {
             rank: holder.rank.0,
             source: holder.source.0,
-            role: member.map(|member| member.role.to_string()).unwrap_or_default(),
+            role: member
+                .map(|member| member.role.to_string())
+                .unwrap_or_default(),
             pages: depth[Tier::Disk as usize],
             device_pages: depth[Tier::Device as usize],
             host_pages: depth[Tier::Host as usize],
@@ -232,7 +271,11 @@ fn holders(lookup: &Lookup) -> Vec<HolderMatch> {
 }
 
 fn version(lookup: &Lookup) -> Vec<Position> {
-    let position = |at: &radix_core::Position| Position { rank: at.rank.0, incarnation: at.inc.0, seq: at.seq.0 };
+    let position = |at: &radix_core::Position| Position {
+        rank: at.rank.0,
+        incarnation: at.inc.0,
+        seq: at.seq.0,
+    };
     lookup.version().iter().map(position).collect()
 }
 
@@ -240,10 +283,16 @@ fn page_count(pages: &[Fingerprint]) -> u32 {
     u32::try_from(pages.len()).unwrap_or(u32::MAX)
 }
 
-fn fingerprints(admin: &Admin, namespace: &str, tokens: &[u32]) -> (radix_core::id::Namespace, Vec<Fingerprint>) {
+fn fingerprints(
+    admin: &Admin,
+    namespace: &str,
+    tokens: &[u32],
+) -> (radix_core::id::Namespace, Vec<Fingerprint>) {
     let config = admin.mesh.config();
     let mut pages = Vec::with_capacity(tokens.len() / usize::from(config.page_size));
-    config.fingerprint_key.pages(tokens, usize::from(config.page_size), &mut pages);
+    config
+        .fingerprint_key
+        .pages(tokens, usize::from(config.page_size), &mut pages);
     (config.fingerprint_key.namespace(namespace), pages)
 }
 
@@ -251,7 +300,9 @@ fn check_count(items: usize) -> Result<(), Refusal> {
     if (1..=ITEMS_MAX).contains(&items) {
         return Ok(());
     }
-    Err(Refusal::bad_request(format!("{items} items; a request has 1 to {ITEMS_MAX}; nothing was changed")))
+    Err(Refusal::bad_request(format!(
+        "{items} items; a request has 1 to {ITEMS_MAX}; nothing was changed"
+    )))
 }
 
 /// Turns every item into a publish before any is applied; an error names the item.
@@ -260,7 +311,8 @@ fn numbered<T>(
     mut turn: impl FnMut(T) -> Result<Publish, PublishError>,
 ) -> Result<Vec<Publish>, Refusal> {
     let publish = |(number, item)| {
-        let refuse = |error| Refusal::bad_request(format!("item {number}: {error}; nothing was changed"));
+        let refuse =
+            |error| Refusal::bad_request(format!("item {number}: {error}; nothing was changed"));
         turn(item).map_err(refuse)
     };
     items.into_iter().enumerate().map(publish).collect()
@@ -275,21 +327,46 @@ fn store(admin: &Admin, item: PublishItem) -> Result<Publish, PublishError> {
         TierName::Disk => Tier::Disk,
     };
     let source = SourceId(item.source);
-    Ok(Publish::Store { source, namespace, tier, pages, from: item.from_page, renew: item.renew })
+    Ok(Publish::Store {
+        source,
+        namespace,
+        tier,
+        pages,
+        from: item.from_page,
+        renew: item.renew,
+    })
 }
 
 fn dropped(admin: &Admin, item: EvictItem) -> Result<Publish, PublishError> {
     Ok(match item {
-        EvictItem::Prefix { tokens, from_page, source, namespace } => {
+        EvictItem::Prefix {
+            tokens,
+            from_page,
+            source,
+            namespace,
+        } => {
             let (namespace, pages) = fingerprints(admin, &namespace, &tokens);
             node::check_path(&pages, from_page)?;
-            Publish::Evict { source: SourceId(source), namespace, pages, from: from_page }
+            Publish::Evict {
+                source: SourceId(source),
+                namespace,
+                pages,
+                from: from_page,
+            }
         }
         EvictItem::Copies(copies) => {
-            let range = |range: super::api::Copies| CopyRange { seq: Seq(range.seq), idx: range.idx, len: range.len };
-            Publish::Drop { copies: copies.into_iter().map(range).collect() }
+            let range = |range: super::api::Copies| CopyRange {
+                seq: Seq(range.seq),
+                idx: range.idx,
+                len: range.len,
+            };
+            Publish::Drop {
+                copies: copies.into_iter().map(range).collect(),
+            }
         }
-        EvictItem::Source(source) => Publish::Reset { source: SourceId(source) },
+        EvictItem::Source(source) => Publish::Reset {
+            source: SourceId(source),
+        },
     })
 }
 
@@ -298,18 +375,32 @@ fn receipts(admin: &Admin, (at, results): Published) -> Answer<PublishResponse> 
     let mut receipts = Vec::with_capacity(results.len());
     for (number, result) in results.into_iter().enumerate() {
         let receipt = result.map_err(|error| {
-            Refusal::bad_request(format!("item {number}: {error}; the items before it are in the log"))
+            Refusal::bad_request(format!(
+                "item {number}: {error}; the items before it are in the log"
+            ))
         })?;
         incarnation = receipt.origin.inc.0;
         receipts.push(item_receipt(&receipt));
     }
-    Ok(Json(PublishResponse { rank: admin.mesh.config().me.0, incarnation, published_at_ns: at.0, receipts }))
+    Ok(Json(PublishResponse {
+        rank: admin.mesh.config().me.0,
+        incarnation,
+        published_at_ns: at.0,
+        receipts,
+    }))
 }
 
 fn item_receipt(receipt: &Receipt) -> ItemReceipt {
     let stored = receipt.stored.iter();
     ItemReceipt {
-        stored: stored.map(|run| Stored { page: run.page, seq: run.seq.0, idx: run.idx, len: run.len }).collect(),
+        stored: stored
+            .map(|run| Stored {
+                page: run.page,
+                seq: run.seq.0,
+                idx: run.idx,
+                len: run.len,
+            })
+            .collect(),
         already_held: receipt.already_held,
         removed: receipt.removed,
         seq: receipt.seq.0,

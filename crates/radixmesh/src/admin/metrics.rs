@@ -15,7 +15,11 @@ use crate::driver::Report;
 /// Returns the resident memory of this process, or 0 where the system does not tell.
 pub(crate) fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
+    let pages = statm
+        .split_whitespace()
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok())
+        .unwrap_or(0);
     pages * rustix::param::page_size() as u64
 }
 
@@ -28,13 +32,20 @@ pub(crate) fn counters(report: &Report) -> impl Iterator<Item = (String, u64)> {
     ];
     let mut all = Vec::new();
     for (prefix, part) in parts {
-        let Ok(Value::Object(fields)) = part else { continue };
-        let named = fields.into_iter().filter_map(|(name, value)| Some((format!("{prefix}{name}"), value.as_u64()?)));
+        let Ok(Value::Object(fields)) = part else {
+            continue;
+        };
+        let named = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((format!("{prefix}{name}"), value.as_u64()?)));
         all.extend(named);
     }
     for counter in &report.links {
         let separator = if counter.label.is_empty() { "" } else { "_" };
-        all.push((format!("link_{}{separator}{}", counter.name, counter.label), counter.value));
+        all.push((
+            format!("link_{}{separator}{}", counter.name, counter.label),
+            counter.value,
+        ));
     }
     all.into_iter()
 }
@@ -57,18 +68,44 @@ impl Collector for Snapshot {
         for (name, value) in counters(report) {
             let help = format!("Node counter {}", name.replace('_', " "));
             let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(&name, &help, None, counter.metric_type())?)?;
+            counter.encode(encoder.encode_descriptor(
+                &name,
+                &help,
+                None,
+                counter.metric_type(),
+            )?)?;
         }
         let index = report.status.index;
-        let up = report.status.members.iter().filter(|member| member.up).count();
+        let up = report
+            .status
+            .members
+            .iter()
+            .filter(|member| member.up)
+            .count();
         let gauges = [
-            ("ready", "1 when this node caught up", u64::from(report.status.ready)),
-            ("members_up", "Members whose link is up, this node included", up as u64),
+            (
+                "ready",
+                "1 when this node caught up",
+                u64::from(report.status.ready),
+            ),
+            (
+                "members_up",
+                "Members whose link is up, this node included",
+                up as u64,
+            ),
             ("index_nodes", "Runs of pages in the tree", index.nodes),
             ("index_pages", "Distinct pages in the tree", index.pages),
             ("index_copies", "Live copies of all holders", index.copies),
-            ("index_bytes", "Heap held by the tree, estimated", index.bytes),
-            ("process_resident_bytes", "Resident memory of the process", resident_bytes()),
+            (
+                "index_bytes",
+                "Heap held by the tree, estimated",
+                index.bytes,
+            ),
+            (
+                "process_resident_bytes",
+                "Resident memory of the process",
+                resident_bytes(),
+            ),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(value);

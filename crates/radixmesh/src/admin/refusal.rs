@@ -17,15 +17,24 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn bad_request(error: impl Into<String>) -> Self {
-        Refusal { status: StatusCode::BAD_REQUEST, error: error.into() }
+        Refusal {
+            status: StatusCode::BAD_REQUEST,
+            error: error.into(),
+        }
     }
 
     pub(crate) fn not_found(error: impl Into<String>) -> Self {
-        Refusal { status: StatusCode::NOT_FOUND, error: error.into() }
+        Refusal {
+            status: StatusCode::NOT_FOUND,
+            error: error.into(),
+        }
     }
 
     pub(crate) fn unavailable(error: impl Into<String>) -> Self {
-        Refusal { status: StatusCode::SERVICE_UNAVAILABLE, error: error.into() }
+        Refusal {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            error: error.into(),
+        }
     }
 }
 
@@ -37,13 +46,19 @@ impl IntoResponse for Refusal {
 
 impl From<JsonRejection> for Refusal {
     fn from(rejection: JsonRejection) -> Self {
-        Refusal { status: rejection.status(), error: format!("{}; nothing was changed", rejection.body_text()) }
+        Refusal {
+            status: rejection.status(),
+            error: format!("{}; nothing was changed", rejection.body_text()),
+        }
     }
 }
 
 impl From<QueryRejection> for Refusal {
     fn from(rejection: QueryRejection) -> Self {
-        Refusal { status: rejection.status(), error: rejection.body_text() }
+        Refusal {
+            status: rejection.status(),
+            error: rejection.body_text(),
+        }
     }
 }
 

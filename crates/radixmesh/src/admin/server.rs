@@ -29,15 +29,25 @@ pub(crate) struct Admin {
 impl Admin {
     /// Lends a reader. One request has it at a time.
     pub(crate) fn lookup(&self) -> Result<Lookup, Refusal> {
-        let spare = self.lookups.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+        let spare = self
+            .lookups
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .pop();
         match spare {
             Some(lookup) => Ok(lookup),
-            None => self.mesh.lookup().map_err(|error| Refusal::unavailable(error.to_string())),
+            None => self
+                .mesh
+                .lookup()
+                .map_err(|error| Refusal::unavailable(error.to_string())),
         }
     }
 
     pub(crate) fn give_back(&self, lookup: Lookup) {
-        let mut lookups = self.lookups.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut lookups = self
+            .lookups
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if lookups.len() < LOOKUPS_MAX {
             lookups.push(lookup);
         }
@@ -56,27 +66,40 @@ impl Server {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let admin = Arc::new(Admin { mesh, lookups: Mutex::new(Vec::new()) });
-        let thread = std::thread::Builder::new().name("radixmesh-admin".to_owned()).spawn(move || {
-            runtime.block_on(async move {
-                let listener = match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => listener,
-                    Err(error) => return tracing::error!(%error, "the admin port could not be opened"),
-                };
-                tokio::select! {
-                    biased;
-                    _ = stopped => {}
-                    served = serve(listener, admin) => {
-                        if let Err(error) = served {
-                            tracing::error!(%error, "the admin port ended");
+        let admin = Arc::new(Admin {
+            mesh,
+            lookups: Mutex::new(Vec::new()),
+        });
+        let thread = std::thread::Builder::new()
+            .name("radixmesh-admin".to_owned())
+            .spawn(move || {
+                runtime.block_on(async move {
+                    let listener = match tokio::net::TcpListener::from_std(listener) {
+                        Ok(listener) => listener,
+                        Err(error) => {
+                            return tracing::error!(%error, "the admin port could not be opened");
+                        }
+                    };
+                    tokio::select! {
+                        biased;
+                        _ = stopped => {}
+                        served = serve(listener, admin) => {
+                            if let Err(error) = served {
+                                tracing::error!(%error, "the admin port ended");
+                            }
                         }
                     }
-                }
-            });
-        })?;
-        Ok(Server { address, stop, thread })
+                });
+            })?;
+        Ok(Server {
+            address,
+            stop,
+            thread,
+        })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
