@@ -157,7 +157,7 @@ impl<S: State> Replica<S> {
                         repaired,
                     }));
                     if repaired {
-                        self.repair(now, from, origin, last, out);
+                        self.repair(now, from, origin, last);
                         return false;
                     }
                 }
@@ -176,14 +176,7 @@ impl<S: State> Replica<S> {
 
     /// Drops a log whose checkpoint did not agree and fetches it again, from its origin first.
     // spec: OPLOG-13
-    fn repair(
-        &mut self,
-        now: Timestamp,
-        from: Rank,
-        origin: OriginId,
-        last: Seq,
-        _out: &mut Vec<Output>,
-    ) {
+    fn repair(&mut self, now: Timestamp, from: Rank, origin: OriginId, last: Seq) {
         let Some(remote) = self.remotes.get_mut(&origin.rank) else {
             return;
         };

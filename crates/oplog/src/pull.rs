@@ -7,9 +7,10 @@ use radix_core::time::Timestamp;
 
 use crate::assembly::Assembly;
 use crate::event::{Event, Output, SnapshotFault};
-use crate::fetch::Stage;
+use crate::fetch::{Fetch, Stage};
 use crate::limits::{PULL_ROUNDS_MAX, SNAPSHOT_STALLS_MAX};
 use crate::message::{Message, SnapshotChunk, SnapshotHead};
+use crate::remote::Remote;
 use crate::replica::Replica;
 use crate::state::State;
 use crate::stream;
@@ -275,8 +276,8 @@ impl<S: State> Replica<S> {
             copies,
         }));
         self.drain(now, origin, before, out);
-        let lacking = |remote: &crate::remote::Remote| remote.fetch.wanted > remote.seq;
-        if self.remotes.get(&origin.rank).is_some_and(lacking) {
+        let lacks = |remote: &Remote| remote.fetch.wanted > remote.seq;
+        if self.remotes.get(&origin.rank).is_some_and(lacks) {
             self.ask_peer(now, origin.rank, from, out);
         }
     }
@@ -389,7 +390,7 @@ impl<S: State> Replica<S> {
             origin: remote.origin,
             wanted: remote.fetch.wanted,
         }));
-        remote.fetch = Default::default();
+        remote.fetch = Fetch::default();
         self.counters.pulls_abandoned += 1;
         self.sync_timer(rank);
     }
