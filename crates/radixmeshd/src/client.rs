@@ -181,17 +181,18 @@ impl Client {
         }
     }
 
-    /// Sends `body` as it is to an endpoint and returns status and answer. For tests of refusals.
+    /// Posts `body` as it is and returns status and answer. For tests of refusals.
     ///
     /// Errors: [`ClientError::Unreachable`].
     pub async fn raw(
         &self,
         path: &str,
+        content_type: &str,
         body: impl Into<String>,
     ) -> Result<(u16, String), ClientError> {
         let request = self
             .post(path)
-            .header("content-type", "application/json")
+            .header("content-type", content_type)
             .body(body.into());
         let (status, text) = self.send(request, path).await?;
         Ok((status.as_u16(), text))

@@ -53,8 +53,11 @@ pub struct Options {
     dir: Option<PathBuf>,
 }
 
-/// Pause between two probes.
+/// Pause between two probes beside the requests.
 const PROBE_PERIOD: Duration = Duration::from_millis(50);
+/// Probes of the idle cluster, and the pause between two.
+const IDLE_PROBES: usize = 200;
+const IDLE_PROBE_PERIOD: Duration = Duration::from_millis(3);
 /// How long the cluster may take to agree after the last request.
 const CONVERGE_MAX: Duration = Duration::from_secs(10);
 
@@ -151,6 +154,12 @@ async fn show(options: &Options, format: Format) -> Result<(), Failure> {
         Err(error) => return Err(error.into()),
     };
     report.propagation = probes.measure(CONVERGE_MAX).await?;
+    let mut probes = Probes::of(&cluster, options.seed.wrapping_add(1));
+    for _ in 0..IDLE_PROBES {
+        probes.publish().await?;
+        tokio::time::sleep(IDLE_PROBE_PERIOD).await;
+    }
+    report.propagation_idle = probes.measure(CONVERGE_MAX).await?;
     report.conversation = conversations.longest();
     cluster.stop(CONVERGE_MAX).await?;
     report.total_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -22,7 +22,10 @@ pub(super) struct Report {
     pub(super) pages_per_node: usize,
     pub(super) totals: Totals,
     pub(super) baselines: HitRates,
+    /// While requests ran.
     pub(super) propagation: Propagation,
+    /// When nothing else ran.
+    pub(super) propagation_idle: Propagation,
     pub(super) conversation: Vec<Turn>,
     pub(super) wire: Wire,
     /// How long all nodes took to agree after the last request; absent when they did not.
@@ -183,23 +186,20 @@ impl Report {
                 totals.pages, self.page_size, totals.hit_pages
             ),
         );
-        let kept = totals.hit_pages as f64 / totals.promised_pages.max(1) as f64;
-        line("router's promises kept", percent(kept));
-        let probes = &self.propagation;
         line(
-            "publish to last node",
+            "router's promise",
             format!(
-                "p50 {} us, p99 {} us, max {} us ({} probes{})",
-                probes.p50_us,
-                probes.p99_us,
-                probes.max_us,
-                probes.probes,
-                if probes.missing > 0 {
-                    format!(", {} missing", probes.missing)
-                } else {
-                    String::new()
-                }
+                "{} pages held, {} found by the engines",
+                totals.promised_pages, totals.hit_pages
             ),
+        );
+        line(
+            "publish to last node, under load",
+            propagation_text(&self.propagation),
+        );
+        line(
+            "publish to last node, idle",
+            propagation_text(&self.propagation_idle),
         );
         let wire = &self.wire;
         line(
@@ -282,4 +282,20 @@ impl Report {
         }
         out.push('\n');
     }
+}
+
+fn propagation_text(times: &Propagation) -> String {
+    let Propagation {
+        probes,
+        missing,
+        p50_us,
+        p99_us,
+        max_us,
+    } = times;
+    let late = if *missing > 0 {
+        format!(", {missing} missing")
+    } else {
+        String::new()
+    };
+    format!("p50 {p50_us} us, p99 {p99_us} us, max {max_us} us ({probes} probes{late})")
 }
