@@ -11,12 +11,13 @@
 //! caller. Two drivers run the same object: the simulator in virtual time and the tokio driver of
 //! the crate `radixmesh`. [`wire`] holds every byte that leaves a node.
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 pub mod config;
 pub mod effect;
 pub mod input;
 mod node;
 mod publish;
-pub use publish::check_path;
 mod readiness;
 pub mod status;
 pub mod wire;
@@ -25,4 +26,5 @@ pub use config::{Boot, NodeConfig};
 pub use effect::{Effect, Effects, Event, Lane};
 pub use input::{Input, Publish, PublishError, Receipt, StoredRun, Ticket};
 pub use node::Node;
+pub use publish::check_path;
 pub use status::{Counters, MemberView, Status};

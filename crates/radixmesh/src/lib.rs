@@ -3,6 +3,8 @@
 //! This crate is the facade: it runs one [`node::Node`] on tokio, moves frames between it and its
 //! peers, and offers publishing, lookups and the admin port. It decides nothing; the parts do.
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 pub mod admin;
 pub mod clock;
 pub mod config;
