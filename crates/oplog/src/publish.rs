@@ -136,6 +136,10 @@ impl<S: State> Replica<S> {
             out.push(Output::Event(Event::IncarnationExhausted { inc: highest }));
             return;
         };
+        if highest > self.own.me.inc {
+            // It is in the state, so it belongs into the log. Where another life writes under the same name it may not.
+            self.flush(now, out);
+        }
         self.own.rename(now, inc);
         self.sessions.drop_rank(self.own.me.rank);
         self.state.rename(self.own.me.rank, inc);

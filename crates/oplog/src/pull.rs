@@ -324,7 +324,8 @@ impl<S: State> Replica<S> {
         }
         let rounds = remote.fetch.end_round();
         if rounds < PULL_ROUNDS_MAX {
-            let wait = self.backoff(rounds);
+            // With as much again at random still within the longest back-off: that bounds how long a healed cluster disagrees.
+            let wait = self.backoff(rounds).min(self.config.pull_backoff_max / 2);
             self.wait(now, rank, wait);
         } else {
             self.abandon(rank, out);

@@ -138,3 +138,35 @@ fn the_last_incarnation_cannot_be_outbid_and_that_is_told() {
     );
     assert_eq!(node.replica.me(), origin(1, 1));
 }
+
+#[test]
+fn what_was_not_sent_yet_is_sent_under_the_old_name_before_the_new_one_is_taken() {
+    let mut node = Node::new(origin(1, 5), config());
+    for op in ops(3) {
+        node.replica.publish(ms(0), op).unwrap();
+    }
+    let out = node.handle(0, 2, offer(1, 9, 0, 0));
+    let [Output::Broadcast(unsent), Output::Reincarnated { inc }] = &out[..] else {
+        panic!("{out:?}");
+    };
+    assert_eq!(
+        (unsent.origin, unsent.first, unsent.count),
+        (origin(1, 5), Seq(1), 3)
+    );
+    assert_eq!(*inc, Incarnation(10));
+}
+
+#[test]
+fn what_was_not_sent_yet_is_not_sent_under_a_name_that_another_life_uses() {
+    let mut node = Node::new(origin(1, 5), config());
+    for op in ops(3) {
+        node.replica.publish(ms(0), op).unwrap();
+    }
+    let out = node.handle(0, 2, offer(1, 5, 4, 0));
+    assert_eq!(
+        out,
+        [Output::Reincarnated {
+            inc: Incarnation(6)
+        }]
+    );
+}

@@ -242,3 +242,26 @@ fn an_empty_own_log_is_in_the_offer() {
     );
     assert_eq!(node.replica.offer().0.len(), 1);
 }
+
+#[test]
+fn a_round_in_vain_is_followed_by_another_within_the_longest_back_off() {
+    let mut node = receiver();
+    node.handle(0, 5, offer(1, 1, 4, 0));
+    let (mut before, mut gaps) = (0, Vec::new());
+    while let Some(at) = node.replica.next_deadline() {
+        // Up to the next millisecond: a tick before the deadline would change nothing, for ever.
+        let at = at.since(ms(0)).as_nanos().div_ceil(1_000_000) as u64;
+        for (peer, _) in pull(&node.tick(at)) {
+            gaps.push(at - before);
+            before = at;
+            let answer = Message::PullEnd {
+                origin: origin(1, 1),
+                last: Seq(0),
+                have: Seq(0),
+            };
+            node.handle(at, peer, answer);
+        }
+    }
+    let max = config().pull_backoff_max.as_millis() as u64;
+    assert!(gaps.iter().all(|gap| *gap <= max + 1), "{gaps:?}");
+}
