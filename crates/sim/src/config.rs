@@ -1,0 +1,66 @@
+//! What one run is told. Everything else is drawn from the seed.
+
+use std::fmt;
+
+/// One run of the simulator. Equal configurations give equal runs, event by event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimConfig {
+    /// Where all chance comes from.
+    pub seed: u64,
+    /// How many nodes. Range 1 ..= [`NODES_MAX`](crate::limits::NODES_MAX); default 5.
+    pub nodes: u16,
+    /// Fan-out of the broadcast: 1 is the ring. `None` draws 1, 2 or 4 from the seed (the default).
+    pub fanout: Option<u16>,
+    /// What the engines say in all, over all nodes. Default 1,000.
+    pub publishes: u32,
+    /// How long faults and publishes go on. Unit: virtual milliseconds; default 10,000.
+    pub fault_ms: u64,
+    /// How long the nodes may then take to agree. Unit: virtual milliseconds; default 10,000.
+    pub converge_ms_max: u64,
+    /// Whether anything goes wrong at all. Default true.
+    pub faults: bool,
+    /// Keep the last events as text, for a failure to show. Default false; it costs time and changes nothing else.
+    pub trace: bool,
+}
+
+impl SimConfig {
+    /// Returns the defaults for one seed.
+    #[must_use]
+    pub fn new(seed: u64) -> SimConfig {
+        SimConfig {
+            seed,
+            nodes: 5,
+            fanout: None,
+            publishes: 1_000,
+            fault_ms: 10_000,
+            converge_ms_max: 10_000,
+            faults: true,
+            trace: false,
+        }
+    }
+
+    /// Returns the command that runs this again, with its last events.
+    #[must_use]
+    pub fn reproduce(&self) -> String {
+        format!("cargo xtask sim {self} --trace")
+    }
+}
+
+/// The options as the command line takes them.
+impl fmt::Display for SimConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--seed {} --nodes {}", self.seed, self.nodes)?;
+        if let Some(fanout) = self.fanout {
+            write!(f, " --fanout {fanout}")?;
+        }
+        write!(
+            f,
+            " --publishes {} --fault-ms {} --converge-ms-max {}",
+            self.publishes, self.fault_ms, self.converge_ms_max
+        )?;
+        if !self.faults {
+            write!(f, " --no-faults")?;
+        }
+        Ok(())
+    }
+}

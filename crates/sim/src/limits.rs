@@ -1,0 +1,33 @@
+//! Every bound of the simulator, and the bounds it holds the nodes to.
+
+/// Most nodes of one world: visits of a broadcast are kept in one 128-bit set.
+pub const NODES_MAX: u16 = 128;
+
+/// Largest frame a node may send. Unit: bytes. `docs/protocols/wire.md`.
+pub const FRAME_BYTES_MAX: usize = 1 << 20;
+
+/// Most effects of one input beyond those per node: a pull's answer, cut into the smallest batches, fits.
+pub const EFFECTS_PER_INPUT_MAX: usize = 4_096;
+
+/// Most events that may wait. More is a storm of frames, not a backlog.
+pub const QUEUE_EVENTS_MAX: usize = 400_000;
+
+/// Most events of one run for each node and second of virtual time. More is a livelock.
+pub const EVENTS_PER_NODE_SECOND_MAX: u64 = 40_000;
+
+/// Most ticks that one node may ask for without time going on.
+pub const TICKS_PER_INSTANT_MAX: u32 = 16;
+
+/// Every so many events one replica is compared with the truth copy by copy, and asked one question.
+pub const FULL_CHECK_PERIOD: u64 = 64;
+
+/// Questions that each node must answer rightly at the end.
+pub const FINAL_QUESTIONS: usize = 48;
+
+/// Events that a failure shows, when asked to.
+pub const TRACE_EVENTS: usize = 50;
+
+/// After the logs agree, for each node: how long it may take until everybody knows that everybody is Ready.
+/// What a node says about itself is repeated to one random peer at a time, so it is a matter of chance.
+/// Unit: virtual seconds.
+pub const VIEW_SECONDS_PER_NODE: u64 = 12;
