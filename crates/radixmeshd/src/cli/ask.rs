@@ -155,8 +155,8 @@ fn status_text(status: &StatusResponse) -> String {
     ])];
     for origin in &status.origins {
         let (chain, set) = (
-            format!("x{:016x}", origin.chain_digest),
-            format!("x{:016x}", origin.set_digest),
+            format!("{:016x}", origin.chain_digest),
+            format!("{:016x}", origin.set_digest),
         );
         rows.push(row([
             &origin.rank,

@@ -1,6 +1,6 @@
 //! `node`: starts one node, says so on stdout, and ends it in good order.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ pub(super) async fn run(args: &NodeArgs) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(loaded.log()).map_err(|error| failed(&error))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     let mut terminated = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;

@@ -6,6 +6,7 @@ mod report;
 mod work;
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,7 @@ pub struct Options {
     /// Seed of the chats and of random routing, which the mesh is compared with.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Pool of each simulated engine, in pages of 16 tokens [default: 2500; with --trace 40000].
+    /// Pool of each simulated engine, in pages of 16 tokens [default: 1000; with --trace 40000].
     #[arg(long)]
     pages_per_node: Option<usize>,
     /// Time of a simulated engine for one token, in microseconds [default: 100; with --trace 5].
@@ -109,6 +110,7 @@ async fn show(options: &Options, format: Format) -> Result<(), Failure> {
     let mut probes = Probes::of(&cluster, options.seed);
     let mut progress = Progress::new("replaying requests", jobs.len());
     let mut conversations = Conversations::default();
+    let mut by_prefill = BTreeMap::new();
     let mut first_failure = None;
     let replay_began = Instant::now();
     let done = Cell::new(false);
@@ -116,7 +118,10 @@ async fn show(options: &Options, format: Format) -> Result<(), Failure> {
         let totals = drive::replay(&driver, jobs, options.in_flight, |job, outcome| {
             progress.step();
             match outcome {
-                Ok(served) => conversations.add(job, served),
+                Ok(served) => {
+                    *by_prefill.entry(served.prefill.choice.rank).or_insert(0) += 1;
+                    conversations.add(job, served);
+                }
                 Err(error) if first_failure.is_none() => first_failure = Some(error.to_string()),
                 Err(_) => {}
             }
@@ -135,6 +140,7 @@ async fn show(options: &Options, format: Format) -> Result<(), Failure> {
     let (totals, probed) = tokio::join!(replaying, probing);
     progress.finish();
     report.totals = totals;
+    report.requests_by_prefill = by_prefill;
     report.replay_ms = u64::try_from(replay_began.elapsed().as_millis()).unwrap_or(u64::MAX);
     probed?;
 
@@ -188,7 +194,7 @@ fn spec(options: &Options) -> Result<ClusterSpec, Failure> {
     let (pages, us_per_token) = if options.trace.is_some() {
         (40_000, 5)
     } else {
-        (2_500, 100)
+        (1_000, 100)
     };
     Ok(ClusterSpec {
         pages_per_node: options.pages_per_node.unwrap_or(pages),

@@ -21,6 +21,8 @@ pub(super) struct Report {
     pub(super) page_size: u16,
     pub(super) pages_per_node: usize,
     pub(super) totals: Totals,
+    /// Requests that each prefill node computed.
+    pub(super) requests_by_prefill: BTreeMap<u16, u64>,
     pub(super) baselines: HitRates,
     /// While requests ran.
     pub(super) propagation: Propagation,
@@ -179,6 +181,9 @@ impl Report {
             "requests",
             format!("{} served, {} failed", totals.served, totals.failed),
         );
+        let share = |(rank, requests): (&u16, &u64)| format!("{requests} at rank {rank}");
+        let shares: Vec<String> = self.requests_by_prefill.iter().map(share).collect();
+        line("load of prefill nodes", shares.join(", "));
         line(
             "pages of prompts",
             format!(
