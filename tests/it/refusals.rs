@@ -1,8 +1,10 @@
 //! Bad input: a clear error, and nothing has changed.
 
-use radixmesh::admin::api::ErrorResponse;
+use std::process::Stdio;
 
-use crate::support::{cluster, command, item, publish, spec, stderr, tokens};
+use radixmesh::admin::api::{ErrorResponse, StatusResponse};
+
+use crate::support::{cluster, command, eventually, item, publish, spec, stderr, tokens};
 
 const JSON: &str = "application/json";
 
@@ -156,4 +158,37 @@ async fn a_second_process_with_the_same_address_is_refused_and_the_first_goes_on
         .healthy()
         .await
         .expect("the first goes on");
+}
+
+#[tokio::test]
+async fn a_node_with_another_page_size_is_kept_out() {
+    let mut cluster = cluster(spec(2, 0, 0)).await;
+    cluster.kill(1).await;
+    let config = cluster.config().to_string_lossy().into_owned();
+    let address = cluster.address(1).to_owned();
+    let arguments = [
+        "node",
+        "--stop-on-stdin-eof",
+        "--admin",
+        "off",
+        "--set",
+        "page_size=8",
+    ];
+    let mut stranger = command(&arguments)
+        .args(["--config", &config, "--local", &address])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let client = cluster.client(0);
+    let status = || async { client.status().await.unwrap() };
+    let rejects = |status: &StatusResponse| {
+        status.counters["link_rejects_sent_config"]
+            + status.counters["link_rejects_received_config"]
+    };
+    let status = eventually(status, |status| rejects(status) > 0).await;
+    assert!(!status.members[1].up);
+    drop(stranger.stdin.take());
+    assert!(stranger.wait().unwrap().success());
 }

@@ -71,17 +71,16 @@ pub fn explain(key: &Key, loaded: Option<&Loaded>) -> String {
     out
 }
 
-/// Returns one line for each key: its name and the first line of its meaning.
+/// Returns one line for each key: its name and the first sentence of its meaning.
 #[must_use]
 pub fn list() -> String {
     let mut out = String::new();
     for key in KEYS {
-        let _ = writeln!(
-            out,
-            "{:<38} {}",
-            key.name,
-            key.doc.lines().next().unwrap_or_default()
-        );
+        let doc = key.doc.replace('\n', " ");
+        let sentence = doc
+            .split_once(". ")
+            .map_or(doc.trim_end_matches('.'), |(first, _)| first);
+        let _ = writeln!(out, "{:<38} {sentence}", key.name);
     }
     out
 }

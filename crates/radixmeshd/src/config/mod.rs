@@ -6,6 +6,7 @@ mod explain;
 mod keys;
 mod kind;
 mod load;
+mod node;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use explain::{default_toml, explain, list};

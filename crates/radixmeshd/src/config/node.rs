@@ -1,0 +1,283 @@
+//! From checked keys to the settings of one node: what is missing, and what does not fit together.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use radixmesh::radix_core::FingerprintKey;
+use radixmesh::radix_core::id::Rank;
+use radixmesh::topology::Role;
+use radixmesh::{Member, SimulatedEngine, routing};
+
+use super::error::{ConfigError, ConfigErrors};
+use super::kind::{Admin, Parsed, address_port};
+use super::load::{Loaded, Resolved};
+
+impl Loaded {
+    /// Makes the settings of one node.
+    ///
+    /// Errors: what is missing, and values that do not fit together.
+    pub fn node(&self) -> Result<radixmesh::Config, ConfigErrors> {
+        let mut errors = Vec::new();
+        let key = self.secret().unwrap_or_else(|error| {
+            errors.push(error);
+            FingerprintKey::new(0)
+        });
+        let members = self.members().unwrap_or_else(|error| {
+            errors.push(error);
+            Vec::new()
+        });
+        let me = match self.me(&members) {
+            Ok(me) => me,
+            Err(error) => {
+                errors.push(error);
+                0
+            }
+        };
+        if !errors.is_empty() {
+            return Err(ConfigErrors(errors));
+        }
+        let role = members[me].role;
+        let rank =
+            Rank(u16::try_from(me).map_err(|_| self.bad("prefill", "more members than ranks"))?);
+        let mut config =
+            radixmesh::Config::new(self.text("cluster").unwrap_or_default(), key, members, rank);
+        config.page_size = self.count16("page_size");
+        config.fanout = self.count16("fanout");
+        config.heartbeat = self.time("heartbeat");
+        config.exchange = self.time("exchange");
+        config.cold_start = self.time("cold_start");
+        config.admin = self.admin()?;
+        config.state_dir = self.path("state_dir", me);
+        config.record_log = self.path("record_log", me);
+        config.trace_applies = matches!(
+            self.get("trace_applies"),
+            Some(Resolved {
+                value: Parsed::Flag(true),
+                ..
+            })
+        );
+        config.routing = routing::Config {
+            warmup_requests: self.count("routing.warmup_requests"),
+            match_pages_min: self.count("routing.match_pages_min") as u32,
+            match_permille_min: self.count16("routing.match_percent_min") * 10,
+            ..routing::Config::default()
+        };
+        let pages = self.count("simulated_engine.capacity_pages");
+        config.simulated_engine = (pages > 0 && role != Role::Router).then(|| SimulatedEngine {
+            capacity_pages: usize::try_from(pages).unwrap_or(usize::MAX),
+            prefill_ns_per_token: self.count("simulated_engine.prefill_us_per_token") * 1_000,
+        });
+        config
+            .check()
+            .map_err(|error| self.bad("prefill", &error.to_string()))?;
+        Ok(config)
+    }
+
+    /// Returns all members in rank order.
+    ///
+    /// Errors: none at all, or one named twice.
+    pub fn members(&self) -> Result<Vec<Member>, ConfigError> {
+        let mut members: Vec<Member> = Vec::new();
+        for (key, role) in [
+            ("prefill", Role::Prefill),
+            ("decode", Role::Decode),
+            ("router", Role::Router),
+        ] {
+            let Some(Resolved {
+                value: Parsed::Texts(list),
+                ..
+            }) = self.get(key)
+            else {
+                continue;
+            };
+            for address in list {
+                if let Some(rank) = members.iter().position(|member| member.address == *address) {
+                    let why = format!("`{address}` is also the address of rank {rank}");
+                    return Err(self.bad(key, &why));
+                }
+                members.push(Member {
+                    role,
+                    address: address.clone(),
+                });
+            }
+        }
+        if members.is_empty() {
+            let why = "no member is named in `prefill`, `decode` or `router`".to_owned();
+            return Err(ConfigError::Missing {
+                key: "prefill",
+                why,
+            });
+        }
+        Ok(members)
+    }
+
+    fn me(&self, members: &[Member]) -> Result<usize, ConfigError> {
+        let Some(local) = self.text("local") else {
+            let why =
+                "which of the member addresses is this node's? (--local HOST:PORT)".to_owned();
+            return Err(ConfigError::Missing { key: "local", why });
+        };
+        members
+            .iter()
+            .position(|member| member.address == local)
+            .ok_or_else(|| {
+                let all: Vec<&str> = members
+                    .iter()
+                    .map(|member| member.address.as_str())
+                    .collect();
+                self.bad(
+                    "local",
+                    &format!("must be one of the member addresses: {}", all.join(", ")),
+                )
+            })
+    }
+
+    /// Returns the cluster's secret.
+    ///
+    /// Errors: there is no default.
+    pub fn secret(&self) -> Result<FingerprintKey, ConfigError> {
+        match self.get("fingerprint_key") {
+            Some(Resolved { value: Parsed::Secret(key), .. }) => Ok(*key),
+            _ => Err(ConfigError::Missing {
+                key: "fingerprint_key",
+                why: "every cluster needs a secret of its own, the same on all nodes: 16 hexadecimal digits, \
+                      or `file:PATH` (`head -c8 /dev/urandom | xxd -p` makes one)"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    fn admin(&self) -> Result<Option<String>, ConfigError> {
+        match self.get("admin").map(|resolved| &resolved.value) {
+            Some(Parsed::Admin(Admin::At(address))) => Ok(Some(address.clone())),
+            Some(Parsed::Admin(Admin::Off)) | None => Ok(None),
+            Some(_) => {
+                let port = self
+                    .text("local")
+                    .and_then(address_port)
+                    .unwrap_or_default();
+                let port = port.checked_add(ADMIN_PORT_OFFSET).ok_or_else(|| {
+                    self.bad(
+                        "admin",
+                        "the port of `local` + 1000 is above 65535: name an address",
+                    )
+                })?;
+                Ok(Some(format!("127.0.0.1:{port}")))
+            }
+        }
+    }
+
+    fn bad(&self, key: &'static str, why: &str) -> ConfigError {
+        let resolved = self.get(key);
+        ConfigError::Bad {
+            key,
+            value: resolved
+                .map_or_else(|| "unset".to_owned(), |resolved| resolved.value.to_string()),
+            origin: resolved
+                .map_or_else(|| "default".to_owned(), |resolved| resolved.origin.clone()),
+            why: why.to_owned(),
+        }
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        match self.get(key) {
+            Some(Resolved {
+                value: Parsed::Text(text),
+                ..
+            }) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn count(&self, key: &str) -> u64 {
+        match self.get(key) {
+            Some(Resolved {
+                value: Parsed::Count(count),
+                ..
+            }) => *count,
+            _ => unreachable!("`{key}` has a default and is a count"),
+        }
+    }
+
+    fn count16(&self, key: &str) -> u16 {
+        u16::try_from(self.count(key)).expect("the range of the key ends below 2^16")
+    }
+
+    fn time(&self, key: &str) -> Duration {
+        match self.get(key) {
+            Some(Resolved {
+                value: Parsed::Time(time),
+                ..
+            }) => *time,
+            _ => unreachable!("`{key}` has a default and is a time"),
+        }
+    }
+
+    fn path(&self, key: &str, me: usize) -> Option<PathBuf> {
+        match self.get(key) {
+            Some(Resolved {
+                value: Parsed::Path(path),
+                ..
+            }) => Some(PathBuf::from(
+                path.to_string_lossy().replace("{rank}", &me.to_string()),
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// What `auto` adds to the mesh port.
+const ADMIN_PORT_OFFSET: u16 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::tests::{KEY, base};
+    use super::*;
+
+    #[test]
+    fn ranks_are_the_places_in_prefill_decode_router() {
+        let config = Loaded::load(&base(&[])).unwrap().node().unwrap();
+        assert_eq!(config.me, Rank(2));
+        let roles: Vec<Role> = config.members.iter().map(|member| member.role).collect();
+        assert_eq!(
+            roles,
+            [Role::Prefill, Role::Prefill, Role::Decode, Role::Router]
+        );
+        assert_eq!(config.admin.as_deref(), Some("127.0.0.1:1003"));
+        assert_eq!(config.routing, routing::Config::default());
+        assert_eq!(config.simulated_engine, None);
+    }
+
+    #[test]
+    fn a_router_hosts_no_engine_and_paths_name_the_rank() {
+        let engine = [
+            ("simulated_engine.capacity_pages", "100"),
+            ("simulated_engine.prefill_us_per_token", "7"),
+            ("record_log", "/x/{rank}.log"),
+        ];
+        let config = Loaded::load(&base(&engine)).unwrap().node().unwrap();
+        let expect = SimulatedEngine {
+            capacity_pages: 100,
+            prefill_ns_per_token: 7_000,
+        };
+        assert_eq!(config.simulated_engine, Some(expect));
+        assert_eq!(config.record_log, Some("/x/2.log".into()));
+        let mut router = engine.to_vec();
+        router.push(("local", "d:4"));
+        let config = Loaded::load(&base(&router)).unwrap().node().unwrap();
+        assert_eq!(config.simulated_engine, None);
+    }
+
+    #[test]
+    fn the_secret_can_lie_in_a_file() {
+        let path = std::env::temp_dir().join(format!("radixmesh-key-{}", std::process::id()));
+        std::fs::write(&path, format!("{KEY}\n")).unwrap();
+        let from_file = base(&[("fingerprint_key", &format!("file:{}", path.display()))]);
+        let config = Loaded::load(&from_file).unwrap().node().unwrap();
+        assert_eq!(
+            config.fingerprint_key,
+            FingerprintKey::new(0x0123_4567_89ab_cdef)
+        );
+        std::fs::remove_file(path).unwrap();
+    }
+}
