@@ -1,6 +1,7 @@
 //! Project tasks that need more than a shell: `cargo xtask <task>`. Each task is a module.
 
 mod layers;
+mod test_cluster;
 
 use clap::{Parser, Subcommand};
 
@@ -15,10 +16,13 @@ struct Cli {
 enum Task {
     /// Check the dependencies between the crates against layers.toml.
     Layers,
+    /// Run, drive, kill and check a cluster of real processes on this machine.
+    TestCluster(test_cluster::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Layers => layers::run(),
+        Task::TestCluster(options) => test_cluster::run(&options),
     }
 }

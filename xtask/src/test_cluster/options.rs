@@ -1,0 +1,302 @@
+//! The command line of `cargo xtask test-cluster`. What the numbers mean is said here, where `--help` shows it.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+
+/// Most members of each role that one machine is asked to run.
+const MEMBERS_MAX: i64 = 64;
+
+/// Pages of each prompt size whose propagation is measured when none are named. Unit: tokens.
+const PROPAGATION_DEFAULT: [u32; 3] = [16, 1_024, 8_192];
+
+/// Runs a real cluster on this machine, one process a node, drives it and checks every answer.
+///
+/// The exit status is 1 when the nodes differ at the end, a lookup disagrees with the published logs, or a
+/// request was lost. Progress goes to stderr, the result to stdout.
+///
+/// How it is measured:
+///
+/// * every lookup: the holders and depths that a router answered are compared with the logs that the nodes
+///   recorded, folded by a naive model up to the version vector that the answer names;
+/// * propagation: from the publisher's monotonic clock when the publish was in its log to the clock of the last
+///   node when it was in its tree, after the traffic, read from the nodes' own traces;
+/// * recover: from the ready line of a restarted node until it says that it is ready and its version vector has
+///   reached all that the others had when that line came; traffic goes on meanwhile;
+/// * converge: from the last publish until all nodes report equal logs, positions and digests;
+/// * wire bytes per token: bytes of frames that carry ops, over (new tokens published x other nodes).
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// Prefill nodes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=MEMBERS_MAX))]
+    pub(crate) prefill: u16,
+    /// Decode nodes.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=MEMBERS_MAX))]
+    pub(crate) decode: u16,
+    /// Routers; requests go to them in turn.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MEMBERS_MAX))]
+    pub(crate) router: u16,
+    /// Request trace in the JSON lines of Mooncake.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["synthetic", "burst"])]
+    pub(crate) trace: Option<PathBuf>,
+    /// This many requests of generated chats; at `--speed 1`, ten a second. The default source, with 500 requests.
+    #[arg(long, value_name = "REQUESTS", conflicts_with = "burst")]
+    pub(crate) synthetic: Option<usize>,
+    /// Only the first N requests of the trace.
+    #[arg(long, value_name = "N", requires = "trace")]
+    pub(crate) requests: Option<usize>,
+    /// Multiple of the trace's own pace, or `max`: as fast as the requests in flight allow.
+    #[arg(long, value_name = "X|max", default_value = "max")]
+    pub(crate) speed: Speed,
+    /// Tokens in a page.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) page_size: u16,
+    /// Pages that each simulated engine can hold.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub(crate) pages_per_node: usize,
+    /// Fan-out of the broadcast; 1 is the ring.
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) fanout: u16,
+    /// Requests in flight at one time. A request that continues one in flight waits for it at any number.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) in_flight: u16,
+    /// Seed of everything that is drawn by chance: chats, random routing, burst tokens.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Kill this many nodes with SIGKILL, one after the other from rank 0, and restart each 2 s later. The traffic
+    /// is slowed down while one is gone, so that every kill happens in the middle of it.
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "burst")]
+    pub(crate) kill: u16,
+    /// Publish sizes whose propagation is measured after the traffic, or `none`. Default: 16,1024,8192; none with
+    /// `--burst`. Unit: tokens.
+    #[arg(long, value_name = "TOKENS,..")]
+    pub(crate) propagation: Option<Sizes>,
+    /// No requests: each prefill and decode node publishes COUNT distinct inserts of TOKENS random tokens, as fast
+    /// as it can.
+    #[arg(long, value_name = "COUNTxTOKENS")]
+    pub(crate) burst: Option<Burst>,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Keep logs, records and configurations in this directory, which must be empty or absent.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+    /// Use this `radixmeshd` instead of building one.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) binary: Option<PathBuf>,
+}
+
+impl Options {
+    /// Returns how many nodes run.
+    pub(crate) fn nodes(&self) -> u16 {
+        self.prefill + self.decode + self.router
+    }
+
+    /// Returns how many nodes host an engine. They have the lowest ranks.
+    pub(crate) fn engines(&self) -> u16 {
+        self.prefill + self.decode
+    }
+
+    /// Returns the ranks of the routers.
+    pub(crate) fn routers(&self) -> std::ops::Range<u16> {
+        self.engines()..self.nodes()
+    }
+
+    /// Returns the publish sizes whose propagation is to be measured. Unit: tokens.
+    pub(crate) fn propagation_sizes(&self) -> Vec<u32> {
+        match (&self.propagation, &self.burst) {
+            (Some(Sizes(sizes)), _) => sizes.clone(),
+            (None, Some(_)) => Vec::new(),
+            (None, None) => PROPAGATION_DEFAULT.to_vec(),
+        }
+    }
+
+    /// Checks what the parts cannot check alone.
+    ///
+    /// Errors: a sentence that names the values.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let (kill, nodes) = (self.kill, self.nodes());
+        anyhow::ensure!(
+            kill <= nodes,
+            "--kill {kill} is more than the {nodes} nodes of the cluster"
+        );
+        let page = u32::from(self.page_size);
+        let sizes = self
+            .propagation_sizes()
+            .into_iter()
+            .chain(self.burst.map(|burst| burst.tokens));
+        if let Some(tokens) = sizes.filter(|&tokens| tokens < page).min() {
+            anyhow::bail!("a publish of {tokens} tokens holds no whole page of {page}");
+        }
+        Ok(())
+    }
+}
+
+/// How fast a trace is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Speed {
+    /// As fast as the requests in flight allow.
+    Max,
+    /// Multiple of the trace's own pace.
+    Times(f64),
+}
+
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "max" {
+            return Ok(Speed::Max);
+        }
+        let times = text
+            .parse::<f64>()
+            .ok()
+            .filter(|times| times.is_finite() && *times > 0.0);
+        times
+            .map(Speed::Times)
+            .ok_or_else(|| format!("{text:?} is neither `max` nor a number above 0"))
+    }
+}
+
+/// A list of publish sizes. Unit: tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes(pub(crate) Vec<u32>);
+
+impl FromStr for Sizes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Sizes(Vec::new()));
+        }
+        let size = |text: &str| {
+            let size = text
+                .trim()
+                .parse::<u32>()
+                .ok()
+                .filter(|size| (1..=TOKENS_MAX).contains(size));
+            size.ok_or_else(|| format!("{text:?} is not a number of tokens from 1 to {TOKENS_MAX}"))
+        };
+        text.split(',')
+            .map(size)
+            .collect::<Result<_, _>>()
+            .map(Sizes)
+    }
+}
+
+/// What each engine node publishes in a burst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Burst {
+    /// Inserts of each node.
+    pub(crate) count: u32,
+    /// Length of each.
+    pub(crate) tokens: u32,
+}
+
+impl FromStr for Burst {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (count, tokens) = text.split_once('x')?;
+            let (count, tokens) = (count.parse::<u32>().ok()?, tokens.parse::<u32>().ok()?);
+            (count > 0 && (1..=TOKENS_MAX).contains(&tokens)).then_some(Burst { count, tokens })
+        };
+        parse().ok_or_else(|| {
+            format!(
+                "{text:?} is not COUNTxTOKENS, such as 2000x16, with at most {TOKENS_MAX} tokens"
+            )
+        })
+    }
+}
+
+/// Longest single publish of a measurement. Unit: tokens.
+const TOKENS_MAX: u32 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    impl Options {
+        /// The options of a command line that is right.
+        pub(crate) fn of(arguments: &str) -> Options {
+            parse(arguments).unwrap()
+        }
+    }
+
+    fn parse(arguments: &str) -> Result<Options, String> {
+        let words = std::iter::once("test-cluster").chain(arguments.split_whitespace());
+        let options = Cli::try_parse_from(words)
+            .map_err(|error| error.to_string())?
+            .options;
+        options.check().map_err(|error| error.to_string())?;
+        Ok(options)
+    }
+
+    #[test]
+    fn the_defaults_are_three_prefill_two_decode_and_one_router() {
+        let options = parse("").unwrap();
+        assert_eq!((options.prefill, options.decode, options.router), (3, 2, 1));
+        assert_eq!(
+            (options.nodes(), options.engines(), options.routers()),
+            (6, 5, 5..6)
+        );
+        assert_eq!(options.speed, Speed::Max);
+        assert_eq!(options.propagation_sizes(), PROPAGATION_DEFAULT);
+    }
+
+    #[test]
+    fn values_with_a_form_of_their_own_are_parsed() {
+        let options = parse("--burst 2000x16 --speed 2.5 --fanout 2").unwrap();
+        assert_eq!(
+            options.burst,
+            Some(Burst {
+                count: 2_000,
+                tokens: 16
+            })
+        );
+        assert_eq!(options.speed, Speed::Times(2.5));
+        assert_eq!(
+            options.propagation_sizes(),
+            [0; 0],
+            "a burst measures no propagation unless asked"
+        );
+        assert_eq!(
+            parse("--propagation 16,64").unwrap().propagation_sizes(),
+            [16, 64]
+        );
+        assert_eq!(
+            parse("--propagation none").unwrap().propagation_sizes(),
+            [0; 0]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_refused_with_the_value() {
+        let check = |arguments: &str, expect: &str| {
+            let error = parse(arguments).expect_err(arguments);
+            assert!(error.contains(expect), "{arguments}: {error}");
+        };
+        check("--speed 0", "\"0\" is neither");
+        check("--speed fast", "\"fast\" is neither");
+        check("--burst 2000", "\"2000\" is not COUNTxTOKENS");
+        check("--burst 0x16", "\"0x16\" is not COUNTxTOKENS");
+        check("--burst 10x8", "8 tokens holds no whole page of 16");
+        check("--propagation 16,x", "\"x\" is not a number of tokens");
+        check("--propagation 8", "8 tokens holds no whole page");
+        check("--kill 7", "--kill 7 is more than the 6 nodes");
+        check("--prefill 0", "0 is not in 1..");
+        check("--trace a --synthetic 5", "cannot be used with");
+        check("--burst 1x16 --kill 1", "cannot be used with");
+        check("--requests 5", "--trace");
+    }
+}

@@ -1,0 +1,338 @@
+//! One run from the first process to the report: starts the cluster, lets the parts work on it, puts together what
+//! they found and says what of it is a failure.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use radix_core::FingerprintKey;
+use radixmesh::admin::api::StatusResponse;
+use radixmeshd::cluster::{Cluster, ClusterSpec};
+use tokio::sync::watch;
+
+use super::audit::audit;
+use super::burst;
+use super::checker::{self, Checker, Tally};
+use super::feed::RecordFeed;
+use super::kill::{Kills, kill_in_turn};
+use super::options::{Burst, Options};
+use super::process;
+use super::propagation;
+use super::report::{HitRate, Recover, Report};
+use super::requests::Requests;
+use super::stats::{Spread, nearest};
+use super::sums::{Sums, digest};
+use super::traffic::{Gate, Totals, Traffic};
+
+/// How long the nodes may take to agree after the last publish.
+const CONVERGE_MAX: Duration = Duration::from_secs(60);
+/// How long they may take to end.
+const STOP_MAX: Duration = Duration::from_secs(10);
+/// Pause between two lines of progress.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// Does what the options say.
+///
+/// Errors: the run could not be carried through. What it found out is in the report, failures too.
+pub(crate) async fn run(options: &Options, binary: PathBuf) -> anyhow::Result<Report> {
+    let key = 0x7261_6469_786d_6573 ^ options.seed;
+    let spec = spec(options, binary, key)?;
+    eprintln!("starting {} nodes", options.nodes());
+    let mut cluster = Cluster::start(spec).await?;
+    let mut report = Report {
+        nodes: options.nodes(),
+        command: command(),
+        machine: process::machine(),
+        ..Report::default()
+    };
+    match options.burst {
+        Some(burst) => run_burst(&mut cluster, options, burst, &mut report).await?,
+        None => run_traffic(&mut cluster, options, FingerprintKey::new(key), &mut report).await?,
+    }
+    if report.converged {
+        report.propagation_us = propagation::measure(&mut cluster, options).await?;
+    }
+    finish(&mut cluster, options, &mut report).await?;
+    if let Err(error) = cluster.stop(STOP_MAX).await {
+        report
+            .failures
+            .push(format!("a node did not end in good order: {error}"));
+    }
+    Ok(report)
+}
+
+fn spec(options: &Options, binary: PathBuf, key: u64) -> anyhow::Result<ClusterSpec> {
+    if let Some(dir) = &options.keep {
+        let is_empty = |dir: &Path| {
+            std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none())
+        };
+        anyhow::ensure!(is_empty(dir), "{} is not empty", dir.display());
+    }
+    let traffic = options.burst.is_none();
+    Ok(ClusterSpec {
+        prefill: usize::from(options.prefill),
+        decode: usize::from(options.decode),
+        router: usize::from(options.router),
+        page_size: options.page_size,
+        pages_per_node: if traffic { options.pages_per_node } else { 0 },
+        fanout: options.fanout,
+        record_logs: traffic,
+        trace_applies: !options.propagation_sizes().is_empty(),
+        set: vec![("fingerprint_key".to_owned(), format!("\"{key:016x}\""))],
+        dir: options.keep.clone(),
+        ..ClusterSpec::new(binary)
+    })
+}
+
+fn command() -> String {
+    let words = std::env::args().skip(1).map(|word| {
+        if word.contains(' ') {
+            format!("'{word}'")
+        } else {
+            word
+        }
+    });
+    format!("cargo xtask {}", words.collect::<Vec<_>>().join(" "))
+}
+
+fn feeds(cluster: &Cluster) -> Vec<RecordFeed> {
+    (0..cluster.len())
+        .map(|rank| RecordFeed::new(cluster.record(rank)))
+        .collect()
+}
+
+async fn run_traffic(
+    cluster: &mut Cluster,
+    options: &Options,
+    key: FingerprintKey,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let (events, inbox) = mpsc::channel();
+    let records: Vec<PathBuf> = (0..cluster.len())
+        .map(|rank| cluster.record(rank))
+        .collect();
+    let checker = std::thread::Builder::new()
+        .name("checker".to_owned())
+        .spawn(move || {
+            let make_feeds = || records.iter().cloned().map(RecordFeed::new).collect();
+            checker::run(Checker::new(make_feeds), &inbox)
+        })?;
+    let clients = (0..cluster.len())
+        .map(|rank| cluster.client(rank).clone())
+        .collect();
+    let traffic = Arc::new(Traffic::new(options, clients, events));
+    let mut requests = Requests::open(options, key)?;
+    let total = requests.total;
+    let began = Instant::now();
+
+    let progress = tokio::spawn(tell_progress(traffic.done.subscribe(), total));
+    let first = if options.kill > 0 {
+        Gate {
+            below: 0,
+            ..Gate::OPEN
+        }
+    } else {
+        Gate::OPEN
+    };
+    let gate = watch::Sender::new(first);
+    let (totals, kills) = tokio::try_join!(
+        async {
+            Ok(Arc::clone(&traffic)
+                .drive(&mut requests, gate.subscribe())
+                .await)
+        },
+        kill_in_turn(
+            cluster,
+            options.kill,
+            total,
+            traffic.done.subscribe(),
+            &gate
+        ),
+    )?;
+    progress.abort();
+    let took = began.elapsed();
+    drop(traffic);
+
+    let statuses = converge(cluster, totals.last_publish.unwrap_or(began), report).await?;
+    let sums = sums(cluster, &statuses, kills.lives);
+    measured(report, options, &sums, began.elapsed());
+    let rates = requests
+        .thread
+        .join()
+        .expect("preparing requests does not panic")?;
+    let tally = checker.join().expect("the checker does not panic");
+    report.hit_rate = Some(HitRate {
+        mesh: if totals.pages == 0 {
+            0.0
+        } else {
+            totals.hit_pages as f64 / totals.pages as f64
+        },
+        random: rates.random,
+        round_robin: rates.round_robin,
+        ideal: rates.ideal,
+    });
+    report.requests_per_second = totals.served as f64 / took.as_secs_f64();
+    report_recovery(report, kills);
+    report_totals(report, totals, total);
+    report_tally(report, tally);
+    Ok(())
+}
+
+async fn tell_progress(done: watch::Receiver<u64>, total: u64) {
+    loop {
+        tokio::time::sleep(PROGRESS_EVERY).await;
+        let done = total.min(*done.borrow());
+        eprintln!("{done} of {total} requests");
+    }
+}
+
+async fn run_burst(
+    cluster: &mut Cluster,
+    options: &Options,
+    burst: Burst,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let Burst { count, tokens } = burst;
+    eprintln!(
+        "{} nodes publish {count} inserts of {tokens} tokens each",
+        options.engines()
+    );
+    let cost = burst::publish_all(cluster, options, burst).await?;
+    let statuses = converge(cluster, cost.published, report).await?;
+    let took = cost.took();
+    let sums = sums(cluster, &statuses, Sums::default());
+    measured(report, options, &sums, took);
+    let (node, router) = cost.cpu_ns_per_op(cluster, options, sums.ops);
+    (report.cpu_ns_per_op, report.cpu_ns_per_op_router) = (Some(node), Some(router));
+    let inserts = u64::from(count) * u64::from(options.engines());
+    report.tokens = inserts * u64::from(tokens);
+    let pages = inserts * u64::from(tokens / u32::from(options.page_size));
+    if report.inserts != pages {
+        report.failures.push(format!(
+            "{pages} pages were published, the nodes count {}",
+            report.inserts
+        ));
+    }
+    Ok(())
+}
+
+/// Waits until all nodes agree and says how long that took since the last publish.
+async fn converge(
+    cluster: &mut Cluster,
+    since: Instant,
+    report: &mut Report,
+) -> anyhow::Result<Vec<StatusResponse>> {
+    let converged = cluster.wait_converged(CONVERGE_MAX).await;
+    report.converge_ms = since.elapsed().as_secs_f64() * 1e3;
+    report.converged = converged.is_ok();
+    match converged {
+        Ok(statuses) => Ok(statuses),
+        Err(error) => {
+            report
+                .failures
+                .push(format!("the nodes did not agree: {error}"));
+            statuses(cluster).await
+        }
+    }
+}
+
+async fn statuses(cluster: &Cluster) -> anyhow::Result<Vec<StatusResponse>> {
+    let mut statuses = Vec::new();
+    for rank in cluster.running() {
+        let status = cluster.client(rank).status().await;
+        statuses.push(status.with_context(|| format!("rank {rank} does not answer"))?);
+    }
+    Ok(statuses)
+}
+
+fn sums(cluster: &Cluster, statuses: &[StatusResponse], lives: Sums) -> Sums {
+    let mut sums = lives;
+    for status in statuses {
+        sums.add(status, cluster.pid(status.rank));
+    }
+    sums
+}
+
+fn measured(report: &mut Report, options: &Options, sums: &Sums, took: Duration) {
+    let others = u64::from(options.nodes()) - 1;
+    let new_tokens = sums.inserts * u64::from(options.page_size);
+    report.inserts = sums.inserts;
+    report.removes = sums.removes;
+    report.wire_bytes_per_token = sums.data_bytes as f64 / (new_tokens * others).max(1) as f64;
+    report.ops = sums.ops;
+    report.ops_per_second = sums.ops as f64 / took.as_secs_f64();
+    report.publishes_blocked_ms_max = sums.publish_wait_ns_max as f64 / 1e6;
+    report.memory_bytes_max = sums.memory_bytes_max;
+    report.data_bytes = sums.data_bytes;
+    report.snapshot_bytes = sums.snapshot_bytes;
+    report.control_bytes = sums.control_bytes;
+    report.sends_dropped = sums.sends_dropped;
+    if sums.record_errors > 0 {
+        report.failures.push(format!(
+            "{} batches are missing in the records",
+            sums.record_errors
+        ));
+    }
+}
+
+fn report_recovery(report: &mut Report, kills: Kills) {
+    let mut took = kills.recover_ms;
+    took.sort_unstable_by(f64::total_cmp);
+    if let (Some(p50), Some(&max)) = (nearest(&took, 50), took.last()) {
+        report.recover_ms = Some(Recover { p50, max });
+    }
+}
+
+fn report_totals(report: &mut Report, totals: Totals, total: u64) {
+    let mut route_us = totals.route_us;
+    report.requests = totals.served;
+    report.requests_lost = totals.lost;
+    report.tokens = totals.tokens;
+    report.false_hits = totals.false_hits;
+    report.lookups = totals.lookups;
+    report.fallbacks = totals.fallbacks;
+    report.retries = totals.retries;
+    report.route_us = Spread::of(&mut route_us);
+    report.failures.extend(totals.complaints);
+    if totals.served + totals.lost != total {
+        let sent = totals.served + totals.lost;
+        report
+            .failures
+            .push(format!("{sent} requests were sent, not {total}"));
+    }
+}
+
+fn report_tally(report: &mut Report, tally: Tally) {
+    report.lookups_checked = tally.checked;
+    report.lookups_wrong = tally.wrong;
+    report.lookups_beyond_record = tally.beyond_record;
+    report.failures.extend(tally.complaints);
+    if tally.checked != report.lookups {
+        report.failures.push(format!(
+            "{} of {} lookups were checked",
+            tally.checked, report.lookups
+        ));
+    }
+}
+
+/// The last look at the nodes: do they agree, also with the records?
+async fn finish(
+    cluster: &mut Cluster,
+    options: &Options,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let statuses = match report.converged {
+        true => cluster.wait_converged(CONVERGE_MAX).await?,
+        false => statuses(cluster).await?,
+    };
+    report.digests = statuses
+        .iter()
+        .map(|status| (status.rank, format!("{:016x}", digest(status))))
+        .collect();
+    if report.converged && options.burst.is_none() {
+        report.failures.extend(audit(feeds(cluster), &statuses));
+    }
+    Ok(())
+}
