@@ -1,6 +1,6 @@
 //! `cargo xtask test-cluster`: real processes on this machine, driven, killed, measured, and every answer checked.
 //!
-//! [`traffic`] sends [`requests`] and [`kill`] kills nodes meanwhile; [`checker`] holds every lookup against the logs
+//! [`traffic`] sends [`requests`] and [`kill`] kills nodes meanwhile; [`checker`] holds every [`lookup`] against the logs
 //! that the nodes record, which [`replay`] reads from a [`feed`] and folds with the naive [`model`]. [`burst`] and
 //! [`propagation`] measure publishing alone. Processes are run by `radixmeshd::cluster`.
 
@@ -10,6 +10,7 @@ mod chain;
 mod checker;
 mod feed;
 mod kill;
+mod lookup;
 mod model;
 mod options;
 mod process;

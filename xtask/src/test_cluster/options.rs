@@ -79,7 +79,7 @@ pub(crate) struct Options {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Keep logs, records and configurations in this directory, which must be empty or absent.
+    /// Keep configuration, logs, records and last states in this directory, which must be empty or absent.
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
     /// Use this `radixmeshd` instead of building one.

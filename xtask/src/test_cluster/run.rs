@@ -33,12 +33,22 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 /// Pause between two lines of progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
+/// What the cluster is put to.
+enum Work {
+    Burst(Burst),
+    Traffic(Requests),
+}
+
 /// Does what the options say.
 ///
 /// Errors: the run could not be carried through. What it found out is in the report, failures too.
 pub(crate) async fn run(options: &Options, binary: PathBuf) -> anyhow::Result<Report> {
     let key = 0x7261_6469_786d_6573 ^ options.seed;
     let spec = spec(options, binary, key)?;
+    let work = match options.burst {
+        Some(burst) => Work::Burst(burst),
+        None => Work::Traffic(Requests::open(options, FingerprintKey::new(key))?),
+    };
     eprintln!("starting {} nodes", options.nodes());
     let mut cluster = Cluster::start(spec).await?;
     let mut report = Report {
@@ -47,9 +57,11 @@ pub(crate) async fn run(options: &Options, binary: PathBuf) -> anyhow::Result<Re
         machine: process::machine(),
         ..Report::default()
     };
-    match options.burst {
-        Some(burst) => run_burst(&mut cluster, options, burst, &mut report).await?,
-        None => run_traffic(&mut cluster, options, FingerprintKey::new(key), &mut report).await?,
+    match work {
+        Work::Burst(burst) => run_burst(&mut cluster, options, burst, &mut report).await?,
+        Work::Traffic(requests) => {
+            run_traffic(&mut cluster, options, requests, &mut report).await?
+        }
     }
     if report.converged {
         report.propagation_us = propagation::measure(&mut cluster, options).await?;
@@ -106,7 +118,7 @@ fn feeds(cluster: &Cluster) -> Vec<RecordFeed> {
 async fn run_traffic(
     cluster: &mut Cluster,
     options: &Options,
-    key: FingerprintKey,
+    mut requests: Requests,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let (events, inbox) = mpsc::channel();
@@ -123,7 +135,6 @@ async fn run_traffic(
         .map(|rank| cluster.client(rank).clone())
         .collect();
     let traffic = Arc::new(Traffic::new(options, clients, events));
-    let mut requests = Requests::open(options, key)?;
     let total = requests.total;
     let began = Instant::now();
 
@@ -331,6 +342,12 @@ async fn finish(
         .iter()
         .map(|status| (status.rank, format!("{:016x}", digest(status))))
         .collect();
+    if options.keep.is_some() {
+        for status in &statuses {
+            let file = cluster.dir().join(format!("status-{}.json", status.rank));
+            std::fs::write(file, serde_json::to_string_pretty(status)?)?;
+        }
+    }
     if report.converged && options.burst.is_none() {
         report.failures.extend(audit(feeds(cluster), &statuses));
     }

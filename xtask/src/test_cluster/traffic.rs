@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::checker::{Event, Lookup};
+use super::checker::Event;
+use super::lookup::Lookup;
 use super::options::{Options, Speed};
 use super::requests::{Request, Requests};
 
