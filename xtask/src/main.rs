@@ -1,6 +1,7 @@
 //! Project tasks that need more than a shell: `cargo xtask <task>`. Each task is a module.
 
 mod layers;
+mod sim;
 mod test_cluster;
 
 use clap::{Parser, Subcommand};
@@ -16,6 +17,8 @@ struct Cli {
 enum Task {
     /// Check the dependencies between the crates against layers.toml.
     Layers,
+    /// Run seeds of the simulator: whole clusters in virtual time, with faults and checkers.
+    Sim(Box<sim::Options>),
     /// Run, drive, kill and check a cluster of real processes on this machine.
     TestCluster(test_cluster::Options),
 }
@@ -23,6 +26,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Layers => layers::run(),
+        Task::Sim(options) => sim::run(&options),
         Task::TestCluster(options) => test_cluster::run(&options),
     }
 }

@@ -3,14 +3,23 @@
 use sim::{Reached, SimConfig};
 
 fn main() {
-    let mut args = std::env::args().skip(1).map_while(|arg| arg.parse::<u64>().ok());
+    let mut args = std::env::args()
+        .skip(1)
+        .map_while(|arg| arg.parse::<u64>().ok());
     let first = args.next().unwrap_or(0);
     let count = args.next().unwrap_or(10);
-    let nodes = args.next().and_then(|nodes| u16::try_from(nodes).ok()).unwrap_or(5);
+    let nodes = args
+        .next()
+        .and_then(|nodes| u16::try_from(nodes).ok())
+        .unwrap_or(5);
     let mut reached = Reached::default();
     let (mut failures, mut events, mut worst_ns) = (0, 0, 0);
     for seed in first..first + count {
-        match sim::run(SimConfig { nodes, trace: count == 1, ..SimConfig::new(seed) }) {
+        match sim::run(SimConfig {
+            nodes,
+            trace: count == 1,
+            ..SimConfig::new(seed)
+        }) {
             Ok(report) => {
                 reached.add(&report.reached);
                 events += report.events;
@@ -22,7 +31,10 @@ fn main() {
             }
         }
     }
-    println!("{count} seeds, {failures} failures, {events} events, {} ms to agree at worst", worst_ns / 1_000_000);
+    println!(
+        "{count} seeds, {failures} failures, {events} events, {} ms to agree at worst",
+        worst_ns / 1_000_000
+    );
     for (name, count) in reached.named() {
         println!("{count:>10} {name}");
     }

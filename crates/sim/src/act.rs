@@ -26,7 +26,12 @@ impl World {
         let mut effects = std::mem::take(&mut self.effects);
         life.node.handle(self.now, input, &mut effects);
         let max = limits::EFFECTS_PER_INPUT_MAX * self.slots.len();
-        self.bound(node, "effects of one input", effects.len() as u64, max as u64)?;
+        self.bound(
+            node,
+            "effects of one input",
+            effects.len() as u64,
+            max as u64,
+        )?;
         let mut logged = false;
         for effect in effects.drain(..) {
             logged |= matches!(effect, Effect::Logged(_));
@@ -42,11 +47,19 @@ impl World {
     pub(crate) fn arm(&mut self, node: usize) {
         let slot = &mut self.slots[node];
         let Some(life) = &mut slot.life else { return };
-        let Some(at) = life.node.next_deadline() else { return };
+        let Some(at) = life.node.next_deadline() else {
+            return;
+        };
         let at = at.max(self.now);
         if life.tick_at.is_none_or(|armed| at < armed) {
             life.tick_at = Some(at);
-            self.queue.push(at, Event::Tick { node, life: slot.lives });
+            self.queue.push(
+                at,
+                Event::Tick {
+                    node,
+                    life: slot.lives,
+                },
+            );
         }
     }
 
@@ -62,13 +75,20 @@ impl World {
                 self.hash.words([10, batch.first.0, u64::from(batch.count)]);
                 self.hash.bytes(&batch.ops);
                 self.reached.ops_written += u64::from(batch.count);
-                if (0..self.slots.len()).any(|peer| peer != node && self.links.believed(node, peer).is_none()) {
+                if (0..self.slots.len())
+                    .any(|peer| peer != node && self.links.believed(node, peer).is_none())
+                {
                     self.reached.broadcasts_around_a_gap += 1;
                 }
                 self.truth.append(&batch)
             }
-            Effect::Applied { origin, first, last } => {
-                self.hash.words([11, u64::from(origin.rank.0), first.0, last.0]);
+            Effect::Applied {
+                origin,
+                first,
+                last,
+            } => {
+                self.hash
+                    .words([11, u64::from(origin.rank.0), first.0, last.0]);
                 self.check_applied(node, origin, first, last)
             }
             Effect::Published { ticket, result } => {
@@ -92,7 +112,12 @@ impl World {
         doubled: Option<(OriginId, Seq)>,
     ) -> Result<(), Violation> {
         let bytes = frame.to_bytes();
-        self.bound(from, "bytes of a frame", bytes.len() as u64, limits::FRAME_BYTES_MAX as u64)?;
+        self.bound(
+            from,
+            "bytes of a frame",
+            bytes.len() as u64,
+            limits::FRAME_BYTES_MAX as u64,
+        )?;
         self.hash.words([14, u64::from(to.0), lane as u64]);
         self.hash.bytes(&bytes);
         let to = usize::from(to.0);
@@ -119,11 +144,23 @@ impl World {
             },
             Lane::Bulk => None,
         };
-        let fate = self.links.send(self.now, from, to, &self.profile, &mut self.reached);
+        let fate = self
+            .links
+            .send(self.now, from, to, &self.profile, &mut self.reached);
         let doubled = broadcast.is_some() && broadcast == doubled;
-        let delivery = Delivery { from, to, epoch: fate.epoch, bytes, broadcast, doubled };
+        let delivery = Delivery {
+            from,
+            to,
+            epoch: fate.epoch,
+            bytes,
+            broadcast,
+            doubled,
+        };
         if let Some(at) = fate.doubled {
-            let double = Delivery { doubled: true, ..delivery.clone() };
+            let double = Delivery {
+                doubled: true,
+                ..delivery.clone()
+            };
             self.queue.push(at, Event::Deliver(double));
         }
         if let Some(at) = fate.arrives {
@@ -147,10 +184,12 @@ impl World {
         match result {
             Ok(receipt) => {
                 self.reached.publishes += 1;
-                life.engines.accepted(&said, &receipt).map_err(|page| Violation::Alarm {
-                    at,
-                    event: format!("page {page} of an accepted store got no copy: {said:?}"),
-                })
+                life.engines
+                    .accepted(&said, &receipt)
+                    .map_err(|page| Violation::Alarm {
+                        at,
+                        event: format!("page {page} of an accepted store got no copy: {said:?}"),
+                    })
             }
             Err(PublishError::EmptyPath | PublishError::FromBeyondPath { .. })
                 if matches!(said, Publish::Store { .. }) =>
@@ -201,7 +240,9 @@ impl World {
                         Ok(())
                     }
                     TopologyEvent::HeardAgain { .. } => Ok(()),
-                    TopologyEvent::UnknownPeer { .. } | TopologyEvent::SpentHeartbeat { .. } => alarm(),
+                    TopologyEvent::UnknownPeer { .. } | TopologyEvent::SpentHeartbeat { .. } => {
+                        alarm()
+                    }
                 }
             }
             node::Event::BadFrame { .. } | node::Event::TtlExpired { .. } => alarm(),
@@ -226,6 +267,7 @@ impl World {
         };
         let before = std::mem::replace(&mut life.origin, origin);
         slot.highest = slot.highest.max(origin.inc);
+        slot.reincarnated = true;
         if origin.inc <= before.inc || self.truth.knows(origin) {
             return Err(Violation::Alarm {
                 at: slot.rank,
@@ -250,5 +292,4 @@ impl World {
         *visited |= bit;
         Ok(())
     }
-
 }

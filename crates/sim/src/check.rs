@@ -33,14 +33,22 @@ impl World {
             if before.is_some_and(|before| (now.inc, now.seq) < (before.inc, before.seq)) {
                 return Err(went_back(at, rank, before, Some(now)));
             }
-            let origin = OriginId { rank: Rank(rank as u16), inc: now.inc };
+            let origin = OriginId {
+                rank: Rank(rank as u16),
+                inc: now.inc,
+            };
             let Some(truth) = self.truth.after(origin, now.seq) else {
                 // What a node itself did not send yet is nobody's business.
                 if rank == node && origin == life.origin {
                     continue;
                 }
                 let last = self.truth.last(origin);
-                return Err(Violation::Invented { at, origin, seq: now.seq, last });
+                return Err(Violation::Invented {
+                    at,
+                    origin,
+                    seq: now.seq,
+                    last,
+                });
             };
             if (now.chain, now.set) != (truth.chain, truth.set) {
                 return Err(Violation::Prefix {
@@ -87,13 +95,20 @@ impl World {
     /// A heartbeat must tell where the sender's log ends, or a lost last op is not found.
     pub(crate) fn check_heartbeat(&self, node: usize, beat: &Heartbeat) -> Result<(), Violation> {
         // What was seen is from before the input at hand, which may have written more.
-        let known = self.slots[node].life.as_ref().and_then(|life| life.seen[node]);
-        let Some(known) = known.filter(|known| (beat.inc, beat.seq) < (known.inc, known.seq)) else {
+        let known = self.slots[node]
+            .life
+            .as_ref()
+            .and_then(|life| life.seen[node]);
+        let Some(known) = known.filter(|known| (beat.inc, beat.seq) < (known.inc, known.seq))
+        else {
             return Ok(());
         };
         Err(Violation::Alarm {
             at: Rank(node as u16),
-            event: format!("a heartbeat with op {} while its log is at {}", beat.seq, known.seq),
+            event: format!(
+                "a heartbeat with op {} while its log is at {}",
+                beat.seq, known.seq
+            ),
         })
     }
 
@@ -128,7 +143,10 @@ impl World {
         let Some(OriginDigests { inc, seq, .. }) = life.seen[rank] else {
             return Ok(());
         };
-        let origin = OriginId { rank: Rank(rank as u16), inc };
+        let origin = OriginId {
+            rank: Rank(rank as u16),
+            inc,
+        };
         let Some(truth) = self.truth.after(origin, seq) else {
             return Ok(());
         };
@@ -136,13 +154,22 @@ impl World {
         let index = life.node.replica().state();
         let differs = |what: String| {
             let at = Rank(node as u16);
-            Err(Violation::Copies { at, origin, seq, what })
+            Err(Violation::Copies {
+                at,
+                origin,
+                seq,
+                what,
+            })
         };
         if index.position(origin.rank) != Some((inc, seq)) {
             return differs(format!("the tree is at {:?}", index.position(origin.rank)));
         }
         if index.copies(origin.rank) != truth.copies {
-            return differs(format!("{} copies, not {}", index.copies(origin.rank), truth.copies));
+            return differs(format!(
+                "{} copies, not {}",
+                index.copies(origin.rank),
+                truth.copies
+            ));
         }
         for (copy, live) in self.truth.copies_after(origin, seq) {
             if index.is_live(copy) != live {
@@ -151,7 +178,14 @@ impl World {
         }
         // The lives before have left nothing behind.
         let earlier = Incarnation(inc.0.saturating_sub(1));
-        let gone = CopyId { origin: OriginId { inc: earlier, ..origin }, seq: Seq(1), idx: 0 };
+        let gone = CopyId {
+            origin: OriginId {
+                inc: earlier,
+                ..origin
+            },
+            seq: Seq(1),
+            idx: 0,
+        };
         if index.is_live(gone) {
             return differs(format!("copy {gone} is live"));
         }
@@ -171,7 +205,11 @@ impl World {
         };
         let (engine, log) = (life.engines.pages(), truth.copies);
         if engine != log {
-            return Err(Violation::Engine { at: Rank(node as u16), engine, log });
+            return Err(Violation::Engine {
+                at: Rank(node as u16),
+                engine,
+                log,
+            });
         }
         Ok(())
     }
@@ -196,13 +234,18 @@ impl World {
         for _ in 0..questions {
             let (namespace, mut pages) = self.truth.path(self.checks.usize(..places));
             for _ in 0..self.checks.u8(0..3) {
-                pages.push(engine::page(self.checks.u64(0..self.profile.workload.alphabet)));
+                pages.push(engine::page(
+                    self.checks.u64(0..self.profile.workload.alphabet),
+                ));
             }
             let Some(life) = &mut self.slots[node].life else {
                 return Ok(());
             };
-            let positions: Vec<Option<(Incarnation, Seq)>> =
-                life.seen.iter().map(|seen| seen.map(|seen| (seen.inc, seen.seq))).collect();
+            let positions: Vec<Option<(Incarnation, Seq)>> = life
+                .seen
+                .iter()
+                .map(|seen| seen.map(|seen| (seen.inc, seen.seq)))
+                .collect();
             if self.truth.last(life.origin) < life.seen[node].map(|seen| seen.seq) {
                 return Ok(());
             }
@@ -210,7 +253,11 @@ impl World {
             life.reader.matches(namespace, &pages, &mut life.matches);
             let got: Answer = life.matches.iter().collect();
             let want = self.truth.matches(&positions, namespace, &pages);
-            let deepest = want.iter().map(|(_, held)| held[Tier::COUNT - 1]).max().unwrap_or(0);
+            let deepest = want
+                .iter()
+                .map(|(_, held)| held[Tier::COUNT - 1])
+                .max()
+                .unwrap_or(0);
             if got != want || life.matches.deepest() != deepest {
                 return Err(Violation::Lookup {
                     at: Rank(node as u16),
@@ -262,14 +309,28 @@ impl World {
         };
         match rank {
             Some(rank) => {
-                let own = self.slots[rank].life.as_ref().and_then(|life| life.seen[rank]);
-                let log = life.node.replica().logs().find(|log| usize::from(log.origin.rank.0) == rank);
-                format!("rank {node} has {:?} of rank {rank}, which has {own:?}; {log:?}", life.seen[rank])
+                let own = self.slots[rank]
+                    .life
+                    .as_ref()
+                    .and_then(|life| life.seen[rank]);
+                let log = life
+                    .node
+                    .replica()
+                    .logs()
+                    .find(|log| usize::from(log.origin.rank.0) == rank);
+                format!(
+                    "rank {node} has {:?} of rank {rank}, which has {own:?}; {log:?}",
+                    life.seen[rank]
+                )
             }
             None if !life.node.is_ready() => format!("rank {node} is not Ready"),
             None => {
-                let hidden: Vec<_> =
-                    life.node.members().into_iter().filter(|member| !member.routable()).collect();
+                let hidden: Vec<_> = life
+                    .node
+                    .members()
+                    .into_iter()
+                    .filter(|member| !member.routable())
+                    .collect();
                 format!("rank {node} would not route to {hidden:?}")
             }
         }
@@ -311,10 +372,20 @@ fn went_back(
         seen.map_or((Incarnation(0), Seq::ZERO), |seen| (seen.inc, seen.seq))
     };
     let ((inc, seq), (now_inc, now_seq)) = (place(before), place(now));
-    Violation::WentBack { at, rank: Rank(rank as u16), inc, seq, now_inc, now_seq }
+    Violation::WentBack {
+        at,
+        rank: Rank(rank as u16),
+        inc,
+        seq,
+        now_inc,
+        now_seq,
+    }
 }
 
 fn describe(namespace: u64, pages: &[Fingerprint]) -> String {
-    let pages: Vec<String> = pages.iter().map(|page| format!("{:04x}", page.0 >> 48)).collect();
+    let pages: Vec<String> = pages
+        .iter()
+        .map(|page| format!("{:04x}", page.0 >> 48))
+        .collect();
     format!("namespace {namespace} path {}", pages.join("."))
 }

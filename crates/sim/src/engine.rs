@@ -64,7 +64,11 @@ impl Engines {
             longer(&mut pages, len, random);
             (source, namespace, pages)
         } else {
-            let namespace = if random.u8(0..8) == 0 { Namespace(7) } else { Namespace::DEFAULT };
+            let namespace = if random.u8(0..8) == 0 {
+                Namespace(7)
+            } else {
+                Namespace::DEFAULT
+            };
             let mut pages = Vec::new();
             longer(&mut pages, random.usize(1..=manners.pages_max), random);
             (source, namespace, pages)
@@ -82,7 +86,14 @@ impl Engines {
             _ => Tier::Device,
         };
         let renew = random.u8(0..12) == 0;
-        Publish::Store { source, namespace, tier, pages, from, renew }
+        Publish::Store {
+            source,
+            namespace,
+            tier,
+            pages,
+            from,
+            renew,
+        }
     }
 
     fn evict(&mut self, manners: &Manners, random: &mut Rng) -> Publish {
@@ -96,7 +107,12 @@ impl Engines {
             first = random.usize(pages.len() / 2..pages.len());
         }
         let from = u32::try_from(first).expect("a path of the workload is short");
-        Publish::Evict { source, namespace, pages, from }
+        Publish::Evict {
+            source,
+            namespace,
+            pages,
+            from,
+        }
     }
 
     fn drop_copies(&mut self, random: &mut Rng) -> Publish {
@@ -105,7 +121,11 @@ impl Engines {
                 let run = self.receipts[random.usize(..self.receipts.len())];
                 let skip = random.u16(0..run.len);
                 let len = random.u16(1..=run.len - skip);
-                CopyRange { seq: run.seq, idx: run.idx + skip, len }
+                CopyRange {
+                    seq: run.seq,
+                    idx: run.idx + skip,
+                    len,
+                }
             })
             .collect();
         Publish::Drop { copies }
@@ -123,9 +143,17 @@ impl Engines {
     /// Errors: the page of a path that should be held now, but got no copy.
     pub(crate) fn accepted(&mut self, publish: &Publish, receipt: &Receipt) -> Result<(), u32> {
         match publish {
-            Publish::Store { source, namespace, tier, pages, from, renew: _ } => {
-                let keys: Vec<PageKey> =
-                    prefixes(pages).map(|hash| (*source, *namespace, hash)).collect();
+            Publish::Store {
+                source,
+                namespace,
+                tier,
+                pages,
+                from,
+                renew: _,
+            } => {
+                let keys: Vec<PageKey> = prefixes(pages)
+                    .map(|hash| (*source, *namespace, hash))
+                    .collect();
                 for run in &receipt.stored {
                     self.receipts.push_back(CopyRange {
                         seq: run.seq,
@@ -141,13 +169,26 @@ impl Engines {
                     self.receipts.pop_front();
                 }
                 let missing = (*from..).zip(&keys[*from as usize..]).find(|(_, key)| {
-                    self.held.get(key).is_none_or(|held| held[*tier as usize].is_none())
+                    self.held
+                        .get(key)
+                        .is_none_or(|held| held[*tier as usize].is_none())
                 });
                 missing.map_or(Ok(()), |(page, _)| Err(page))
             }
-            Publish::Evict { source, namespace, pages, from } => {
+            Publish::Evict {
+                source,
+                namespace,
+                pages,
+                from,
+            } => {
                 for hash in prefixes(pages).skip(*from as usize) {
-                    for name in self.held.remove(&(*source, *namespace, hash)).into_iter().flatten().flatten() {
+                    for name in self
+                        .held
+                        .remove(&(*source, *namespace, hash))
+                        .into_iter()
+                        .flatten()
+                        .flatten()
+                    {
                         self.names.remove(&name);
                     }
                 }

@@ -25,7 +25,12 @@ pub(crate) enum Event {
     /// Two nodes try to connect.
     Connect { a: usize, b: usize },
     /// A node notices that a connection is gone.
-    LinkLost { node: usize, life: u32, peer: usize, epoch: u32 },
+    LinkLost {
+        node: usize,
+        life: u32,
+        peer: usize,
+        epoch: u32,
+    },
     /// A node that stood still goes on.
     Resume { node: usize },
     /// A dead node begins a new life.
@@ -79,17 +84,33 @@ impl Event {
 /// As a line of a trace.
 impl fmt::Display for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Delivery { from, to, epoch, doubled, .. } = self;
+        let Delivery {
+            from,
+            to,
+            epoch,
+            doubled,
+            ..
+        } = self;
         let doubled = if *doubled { " (double)" } else { "" };
         write!(f, "{from} -> {to} on link {epoch}{doubled}: ")?;
         let origin = |origin: &OriginId| format!("{}@{}", origin.rank, origin.inc);
         match wire::decode(&self.bytes) {
             Ok(Frame::Broadcast { end, ttl, batch }) => {
                 let (from, count) = (batch.first, batch.count);
-                write!(f, "broadcast {} ops {from} +{count} to the arc up to {end}, ttl {ttl}", origin(&batch.origin))
+                write!(
+                    f,
+                    "broadcast {} ops {from} +{count} to the arc up to {end}, ttl {ttl}",
+                    origin(&batch.origin)
+                )
             }
             Ok(Frame::Log(Message::Batch(batch))) => {
-                write!(f, "batch {} ops {} +{}", origin(&batch.origin), batch.first, batch.count)
+                write!(
+                    f,
+                    "batch {} ops {} +{}",
+                    origin(&batch.origin),
+                    batch.first,
+                    batch.count
+                )
             }
             Ok(Frame::Log(Message::Offer { vector, reply })) => {
                 write!(f, "offer{}", if reply { ", asking" } else { "" })?;
@@ -101,10 +122,16 @@ impl fmt::Display for Delivery {
             Ok(Frame::Log(Message::Snapshot(chunk))) => {
                 let head = chunk.head;
                 let (of, seq, chunks) = (origin(&head.origin), head.seq, head.chunks);
-                write!(f, "snapshot {of} after {seq}, chunk {} of {chunks}", chunk.index)
+                write!(
+                    f,
+                    "snapshot {of} after {seq}, chunk {} of {chunks}",
+                    chunk.index
+                )
             }
             Ok(Frame::Log(message)) => write!(f, "{message:?}"),
-            Ok(Frame::Heartbeat(beat)) => write!(f, "heartbeat @{}:{} echo {}", beat.inc, beat.seq, beat.echo),
+            Ok(Frame::Heartbeat(beat)) => {
+                write!(f, "heartbeat @{}:{} echo {}", beat.inc, beat.seq, beat.echo)
+            }
             Ok(Frame::Readiness { ready }) => write!(f, "ready {ready}"),
             Err(error) => write!(f, "no frame: {error}"),
         }

@@ -17,7 +17,11 @@ pub(crate) enum Fault {
     /// A node stands still for a time.
     Pause { node: usize, for_ns: u64 },
     /// A node dies, loses everything and comes back after a time.
-    Crash { node: usize, for_ns: u64, stale: bool },
+    Crash {
+        node: usize,
+        for_ns: u64,
+        stale: bool,
+    },
 }
 
 /// Draws the faults of a run, in no order.
@@ -42,7 +46,11 @@ pub(crate) fn plan(
     if nodes > 1 {
         put(profile.cuts, &mut |random| {
             let (a, b) = two(random);
-            Fault::Cut { a, b, for_ns: duration(random, 4_000) }
+            Fault::Cut {
+                a,
+                b,
+                for_ns: duration(random, 4_000),
+            }
         });
         put(profile.isolations, &mut |random| Fault::Isolate {
             node: random.usize(..nodes),
@@ -50,7 +58,11 @@ pub(crate) fn plan(
         });
         put(profile.one_way_losses, &mut |random| {
             let (from, to) = two(random);
-            Fault::OneWay { from, to, for_ns: duration(random, 6_000) }
+            Fault::OneWay {
+                from,
+                to,
+                for_ns: duration(random, 6_000),
+            }
         });
     }
     put(profile.pauses, &mut |random| Fault::Pause {

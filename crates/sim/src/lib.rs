@@ -7,6 +7,8 @@
 //!
 //! Not in here: sockets, threads and clocks. `cargo xtask sim` runs many seeds at once.
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 pub mod limits;
 
 mod config;
@@ -16,6 +18,7 @@ mod world;
 
 mod act;
 mod check;
+mod upheaval;
 
 mod engine;
 mod event;
@@ -30,7 +33,7 @@ mod truth;
 pub use config::SimConfig;
 pub use report::{Reached, Report};
 pub use violation::{Failure, Violation};
-pub use world::{Passing, Tamper, World};
+pub use world::{Passage, Passing, Tamper, World};
 
 /// Runs one seed to its end.
 ///

@@ -79,9 +79,15 @@ impl Profile {
             return quiet;
         }
         // For a world as long as the default; longer ones have more of each.
-        let times = u32::try_from(config.fault_ms.div_ceil(10_000)).unwrap_or(u32::MAX).max(1);
+        let times = u32::try_from(config.fault_ms.div_ceil(10_000))
+            .unwrap_or(u32::MAX)
+            .max(1);
         let mut some = |max: u32| {
-            if random.bool() { random.u32(1..=max).saturating_mul(times) } else { 0 }
+            if random.bool() {
+                random.u32(1..=max).saturating_mul(times)
+            } else {
+                0
+            }
         };
         let (cuts, isolations, one_way_losses) = (some(6), some(2), some(3));
         let (pauses, crashes) = (some(2), some(3));
@@ -95,7 +101,7 @@ impl Profile {
             double_1024: *pick(random, &[0, 0, 20, 100]),
             overtake_1024: *pick(random, &[0, 0, 30, 300]),
             late_1024: *pick(random, &[0, 0, 5, 30]),
-            stale_restarts: random.u8(..8) == 0,
+            stale_restarts: random.u8(..4) == 0,
             ..quiet
         }
     }
@@ -108,7 +114,7 @@ fn log(random: &mut Rng) -> oplog::Config {
         tail_ops_max: *pick(random, &[0, 4, 32, 256, 65_536]),
         reorder_ops_max: *pick(random, &[2, 16, 16_384]),
         reorder_bytes_max: *pick(random, &[256, 4 << 20]),
-        pull_bytes_max: *pick(random, &[1, 512, 1 << 20]),
+        pull_bytes_max: *pick(random, &[256, 4_096, 1 << 20]),
         pulls_max: *pick(random, &[1, 16]),
         checkpoint_ops: *pick(random, &[4, 64, 1_024]),
         checkpoint_interval: *pick(random, &[ms(200), ms(1_000)]),

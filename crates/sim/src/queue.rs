@@ -76,8 +76,7 @@ mod tests {
         for (at, event) in [(2, 'c'), (1, 'a'), (2, 'd'), (1, 'b')] {
             queue.push(Timestamp(at), event);
         }
-        let order: String =
-            std::iter::from_fn(|| queue.pop().map(|(_, event)| event)).collect();
+        let order: String = std::iter::from_fn(|| queue.pop().map(|(_, event)| event)).collect();
         assert_eq!((order.as_str(), queue.len()), ("abcd", 0));
     }
 }

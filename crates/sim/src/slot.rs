@@ -18,6 +18,8 @@ pub(crate) struct Slot {
     pub(crate) lives: u32,
     /// The highest incarnation ever used here.
     pub(crate) highest: Incarnation,
+    /// Whether a life took an incarnation of its own accord.
+    pub(crate) reincarnated: bool,
     /// While the node stands still: what waits for it.
     pub(crate) paused_until: Timestamp,
     pub(crate) held_up: Vec<Event>,
@@ -49,6 +51,7 @@ impl Slot {
             life: None,
             lives: 0,
             highest: Incarnation(0),
+            reincarnated: false,
             paused_until: Timestamp(0),
             held_up: Vec::new(),
         }

@@ -1,29 +1,26 @@
-//! The world: nodes, links, virtual time, and what happens next. Checks are in `check`, what a node's
-//! effects lead to in `act`.
+//! The world: nodes, links, virtual time, and what happens next. What comes and goes is in `upheaval`, what a
+//! node's effects lead to in `act`, the checks in `check`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use node::{Boot, Effects, Input, Node, NodeConfig, Ticket};
-use radix_core::id::{Incarnation, OriginId, Rank, Seq};
-use radix_core::{IndexConfig, Matches};
+use node::{Effects, Input, Ticket};
+use radix_core::id::{OriginId, Rank, Seq};
 use radix_core::time::Timestamp;
 use rustc_hash::FxHashMap;
-use topology::Role;
 
 use crate::config::SimConfig;
-use crate::engine::Engines;
 use crate::event::{Delivery, Event, Goal};
-use crate::fault::{self, Fault};
+use crate::fault;
 use crate::hash::TraceHash;
 use crate::limits;
 use crate::links::Links;
 use crate::profile::Profile;
 use crate::queue::Queue;
 use crate::report::{Reached, Report};
-use crate::slot::{Life, Slot};
+use crate::slot::Slot;
 use crate::truth::Truth;
 use crate::violation::{Failure, Violation};
 
@@ -38,8 +35,19 @@ pub struct Passing<'a> {
     pub bytes: &'a Bytes,
 }
 
-/// Sees every frame before its receiver does; what it returns is delivered instead.
-pub type Tamper = Box<dyn FnMut(Passing<'_>) -> Option<Bytes>>;
+/// What becomes of a frame that somebody tampered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// It arrives as it was sent.
+    Keep,
+    /// Something else arrives.
+    Replace(Bytes),
+    /// It is lost.
+    Lose,
+}
+
+/// Sees every frame before its receiver does, and decides what arrives.
+pub type Tamper = Box<dyn FnMut(Passing<'_>) -> Passage>;
 
 /// A cluster in virtual time.
 pub struct World {
@@ -62,7 +70,7 @@ pub struct World {
     pub(crate) calm_since: Option<Timestamp>,
     pub(crate) checks: Rng,
     workload: Rng,
-    chance: Rng,
+    pub(crate) chance: Rng,
     tamper: Option<Tamper>,
     published: u32,
 }
@@ -86,7 +94,9 @@ impl World {
         let mut world = World {
             now: Timestamp(0),
             queue: Queue::new(),
-            slots: (0..config.nodes).map(|rank| Slot::new(Rank(rank))).collect(),
+            slots: (0..config.nodes)
+                .map(|rank| Slot::new(Rank(rank)))
+                .collect(),
             links: Links::new(nodes, &profile, stream(2)),
             truth: Truth::default(),
             hash: TraceHash::default(),
@@ -150,13 +160,17 @@ impl World {
         self.queue.push(end, Event::Calm);
         let deadline = end.after(Duration::from_millis(self.config.converge_ms_max));
         self.queue.push(deadline, Event::Deadline(Goal::Logs));
-        let patience = Duration::from_secs(limits::VIEW_SECONDS_PER_NODE * u64::from(self.config.nodes));
-        self.queue.push(deadline.after(patience), Event::Deadline(Goal::Views));
+        let patience =
+            Duration::from_secs(limits::VIEW_SECONDS_PER_NODE * u64::from(self.config.nodes));
+        self.queue
+            .push(deadline.after(patience), Event::Deadline(Goal::Views));
     }
 
     /// Runs until all agree; returns how long that took.
     fn run_on(&mut self) -> Result<Duration, Violation> {
-        let ms = self.config.fault_ms + self.config.converge_ms_max + 1_000 * limits::VIEW_SECONDS_PER_NODE;
+        let ms = self.config.fault_ms
+            + self.config.converge_ms_max
+            + 1_000 * limits::VIEW_SECONDS_PER_NODE;
         let events_max = limits::EVENTS_PER_NODE_SECOND_MAX
             .saturating_mul(u64::from(self.config.nodes))
             .saturating_mul(ms.div_ceil(1_000));
@@ -166,19 +180,32 @@ impl World {
             self.events += 1;
             self.bound(0, "events of one run", self.events, events_max)?;
             let waiting = self.queue.len() as u64;
-            self.bound(0, "waiting events", waiting, limits::QUEUE_EVENTS_MAX as u64)?;
+            self.bound(
+                0,
+                "waiting events",
+                waiting,
+                limits::QUEUE_EVENTS_MAX as u64,
+            )?;
             if let Event::Deadline(what) = event
                 && agreed.is_none_or(|_| what == Goal::Views)
             {
-                let after_ms = self.now.since(self.calm_since.unwrap_or(self.now)).as_millis();
+                let after_ms = self
+                    .now
+                    .since(self.calm_since.unwrap_or(self.now))
+                    .as_millis();
                 let after_ms = u64::try_from(after_ms).unwrap_or(u64::MAX);
-                return Err(Violation::NotConverged { after_ms, what: self.describe_difference() });
+                return Err(Violation::NotConverged {
+                    after_ms,
+                    what: self.describe_difference(),
+                });
             }
             self.happen(event)?;
             if self.events.is_multiple_of(limits::FULL_CHECK_PERIOD) {
                 self.check_one_replica()?;
             }
-            let Some(calm) = self.calm_since else { continue };
+            let Some(calm) = self.calm_since else {
+                continue;
+            };
             if agreed.is_none() && self.first_difference().is_none() {
                 agreed = Some(self.now.since(calm));
             }
@@ -192,7 +219,7 @@ impl World {
         unreachable!("the queue holds the deadline")
     }
 
-    fn happen(&mut self, event: Event) -> Result<(), Violation> {
+    pub(crate) fn happen(&mut self, event: Event) -> Result<(), Violation> {
         if let Some(node) = event.node()
             && self.slots[node].is_paused(self.now)
         {
@@ -216,7 +243,12 @@ impl World {
                 Ok(())
             }
             Event::Connect { a, b } => self.connect(a, b),
-            Event::LinkLost { node, life, peer, epoch } => self.link_lost(node, life, peer, epoch),
+            Event::LinkLost {
+                node,
+                life,
+                peer,
+                epoch,
+            } => self.link_lost(node, life, peer, epoch),
             Event::Resume { node } => self.resume(node),
             Event::Restart { node, stale } => self.restart(node, stale),
             Event::Calm => self.calm(),
@@ -225,7 +257,14 @@ impl World {
     }
 
     fn deliver(&mut self, delivery: Delivery) -> Result<(), Violation> {
-        let Delivery { from, to, epoch, bytes, broadcast, doubled } = delivery;
+        let Delivery {
+            from,
+            to,
+            epoch,
+            bytes,
+            broadcast,
+            doubled,
+        } = delivery;
         if !self.links.carries(from, to, epoch) {
             self.reached.frames_lost_with_link += 1;
             return Ok(());
@@ -236,11 +275,25 @@ impl World {
             self.visit(to, key)?;
         }
         let from = Rank(from as u16);
-        let changed = self.tamper.as_mut().and_then(|tamper| {
-            tamper(Passing { from, to: Rank(to as u16), bytes: &bytes })
-        });
-        let bytes = changed.unwrap_or(bytes);
-        self.feed(to, Input::Frame { from, bytes }, broadcast.filter(|_| doubled))
+        let passing = Passing {
+            from,
+            to: Rank(to as u16),
+            bytes: &bytes,
+        };
+        let bytes = match self
+            .tamper
+            .as_mut()
+            .map_or(Passage::Keep, |tamper| tamper(passing))
+        {
+            Passage::Keep => bytes,
+            Passage::Replace(other) => other,
+            Passage::Lose => return Ok(()),
+        };
+        self.feed(
+            to,
+            Input::Frame { from, bytes },
+            broadcast.filter(|_| doubled),
+        )
     }
 
     fn tick(&mut self, node: usize, life: u32) -> Result<(), Violation> {
@@ -248,7 +301,7 @@ impl World {
         let Some(alive) = slot.life.as_mut().filter(|_| slot.lives == life) else {
             return Ok(());
         };
-        if alive.tick_at != Some(now) && !alive.tick_at.is_some_and(|at| at < now) {
+        if alive.tick_at.is_none_or(|at| at > now) {
             return Ok(());
         }
         alive.tick_at = None;
@@ -262,7 +315,12 @@ impl World {
         }
         alive.ticks += 1;
         let ticks = u64::from(alive.ticks);
-        self.bound(node, "ticks at one instant", ticks, u64::from(limits::TICKS_PER_INSTANT_MAX))?;
+        self.bound(
+            node,
+            "ticks at one instant",
+            ticks,
+            u64::from(limits::TICKS_PER_INSTANT_MAX),
+        )?;
         self.hash.words([2, node as u64, now.0]);
         self.note(|| format!("Tick {{ node: {node} }}"));
         self.feed(node, Input::Tick, None)
@@ -277,13 +335,18 @@ impl World {
         let mean = u64::from(self.profile.workload.burst_max.div_ceil(2));
         let gap = self.config.fault_ms * 1_000_000 * mean / u64::from(self.config.publishes);
         let gap = self.workload.u64(0..=gap * 17 / 10);
-        self.queue.push(self.now.after(Duration::from_nanos(gap)), Event::Publish);
-        let burst = self.workload.u32(1..=self.profile.workload.burst_max).min(left);
+        self.queue
+            .push(self.now.after(Duration::from_nanos(gap)), Event::Publish);
+        let burst = self
+            .workload
+            .u32(1..=self.profile.workload.burst_max)
+            .min(left);
         let nodes = self.slots.len();
         let first = self.workload.usize(..nodes);
         let awake = |slot: &Slot| slot.life.is_some() && !slot.is_paused(self.now);
-        let Some(node) =
-            (first..first + nodes).map(|node| node % nodes).find(|node| awake(&self.slots[*node]))
+        let Some(node) = (first..first + nodes)
+            .map(|node| node % nodes)
+            .find(|node| awake(&self.slots[*node]))
         else {
             self.reached.bursts_lost += 1;
             return Ok(());
@@ -293,7 +356,9 @@ impl World {
             let Some(life) = &mut self.slots[node].life else {
                 return Ok(());
             };
-            let publish = life.engines.next(&self.profile.workload, &mut self.workload);
+            let publish = life
+                .engines
+                .next(&self.profile.workload, &mut self.workload);
             life.said = Some(publish.clone());
             let ticket = Ticket(self.events);
             self.hash.words([3, node as u64, self.now.0]);
@@ -301,207 +366,6 @@ impl World {
         }
         if self.workload.u64(0..64) >= self.profile.workload.unflushed_64 {
             self.feed(node, Input::Flush, None)?;
-        }
-        Ok(())
-    }
-
-    fn go_wrong(&mut self, fault: Fault) -> Result<(), Violation> {
-        if self.calm_since.is_some() {
-            return Ok(());
-        }
-        self.hash.words([4, self.now.0]);
-        let until = |for_ns: u64| self.now.after(Duration::from_nanos(for_ns));
-        match fault {
-            Fault::Cut { a, b, for_ns } => {
-                let mend = until(for_ns);
-                self.reached.cuts += 1;
-                self.cut(a, b, mend);
-            }
-            Fault::Isolate { node, for_ns } => {
-                let mend = until(for_ns);
-                self.reached.isolations += 1;
-                for other in (0..self.slots.len()).filter(|other| *other != node) {
-                    self.cut(node, other, mend);
-                }
-            }
-            Fault::OneWay { from, to, for_ns } => {
-                self.reached.one_way_losses += 1;
-                self.links.deafen(from, to, until(for_ns));
-            }
-            Fault::Pause { node, for_ns } => {
-                let end = until(for_ns);
-                self.reached.pauses += 1;
-                let slot = &mut self.slots[node];
-                slot.paused_until = slot.paused_until.max(end);
-                self.queue.push(end, Event::Resume { node });
-            }
-            Fault::Crash { node, for_ns, stale } => {
-                if self.slots[node].life.take().is_some() {
-                    self.reached.crashes += 1;
-                    self.slots[node].held_up.clear();
-                    self.slots[node].paused_until = self.now;
-                    self.queue.push(self.now.after(Duration::from_nanos(for_ns)), Event::Restart { node, stale });
-                    for other in (0..self.slots.len()).filter(|other| *other != node) {
-                        self.links.believe(node, other, None);
-                        if let Some(epoch) = self.links.break_up(node, other) {
-                            self.tell_lost(other, node, epoch);
-                        }
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn cut(&mut self, a: usize, b: usize, mend: Timestamp) {
-        if let Some(epoch) = self.links.cut(a, b) {
-            self.tell_lost(a, b, epoch);
-            self.tell_lost(b, a, epoch);
-        }
-        self.queue.push(mend, Event::Mend { a, b });
-    }
-
-    /// A node will notice that a connection is gone, some time.
-    fn tell_lost(&mut self, node: usize, peer: usize, epoch: u32) {
-        let slot = &self.slots[node];
-        if slot.life.is_some() {
-            let life = slot.lives;
-            let delay = self.chance.u64(0..=self.profile.detection_ns_max);
-            self.queue.push(
-                self.now.after(Duration::from_nanos(delay)),
-                Event::LinkLost { node, life, peer, epoch },
-            );
-        }
-    }
-
-    fn link_lost(&mut self, node: usize, life: u32, peer: usize, epoch: u32) -> Result<(), Violation> {
-        let slot = &self.slots[node];
-        if slot.life.is_none() || slot.lives != life || self.links.believed(node, peer) != Some(epoch) {
-            return Ok(());
-        }
-        self.links.believe(node, peer, None);
-        self.hash.words([5, node as u64, peer as u64, self.now.0]);
-        let peer = Rank(peer as u16);
-        self.feed(node, Input::LinkDown { peer }, None)
-    }
-
-    fn connect_soon(&mut self, a: usize, b: usize) {
-        let delay = self.chance.u64(1_000_000..=80_000_000);
-        self.queue.push(self.now.after(Duration::from_nanos(delay)), Event::Connect { a, b });
-    }
-
-    fn connect(&mut self, a: usize, b: usize) -> Result<(), Violation> {
-        let (one, two) = (&self.slots[a], &self.slots[b]);
-        if one.life.is_none() || two.life.is_none() {
-            return Ok(());
-        }
-        let awake = one.paused_until.max(two.paused_until);
-        if awake > self.now {
-            self.queue.push(awake.after(Duration::from_millis(1)), Event::Connect { a, b });
-            return Ok(());
-        }
-        let Some(epoch) = self.links.connect(a, b) else {
-            return Ok(());
-        };
-        self.hash.words([6, a as u64, b as u64, self.now.0]);
-        // A host reports a link as gone before it reports it as new; a replaced one it need not.
-        for (node, peer) in [(a, b), (b, a)] {
-            if self.links.believed(node, peer).is_some() && self.chance.bool() {
-                self.links.believe(node, peer, None);
-                self.feed(node, Input::LinkDown { peer: Rank(peer as u16) }, None)?;
-            }
-        }
-        for (node, peer) in [(a, b), (b, a)] {
-            self.links.believe(node, peer, Some(epoch));
-        }
-        let incarnation = |slot: &Slot| slot.life.as_ref().map(|life| life.origin.inc);
-        let incs = [b, a].map(|peer| incarnation(&self.slots[peer]).unwrap_or_default());
-        for ((node, peer), inc) in [(a, b), (b, a)].into_iter().zip(incs) {
-            self.feed(node, Input::LinkUp { peer: Rank(peer as u16), inc }, None)?;
-        }
-        Ok(())
-    }
-
-    fn resume(&mut self, node: usize) -> Result<(), Violation> {
-        if self.slots[node].is_paused(self.now) {
-            return Ok(());
-        }
-        for event in std::mem::take(&mut self.slots[node].held_up) {
-            self.happen(event)?;
-        }
-        Ok(())
-    }
-
-    fn restart(&mut self, node: usize, stale: bool) -> Result<(), Violation> {
-        let slot = &mut self.slots[node];
-        if slot.life.is_some() {
-            return Ok(());
-        }
-        slot.lives += 1;
-        // Incarnations have room between them: a stale one is lower than one in use, but new.
-        let step = u64::from(self.config.nodes) + 10;
-        let stale = stale && slot.lives > 1 && slot.highest.0 > step;
-        let inc = if stale {
-            self.reached.stale_restarts += 1;
-            Incarnation(slot.highest.0 - u64::from(slot.lives))
-        } else {
-            slot.highest = Incarnation(slot.highest.0 + step * 100);
-            slot.highest
-        };
-        let mut me = OriginId { rank: slot.rank, inc };
-        while self.truth.knows(me) {
-            me.inc = Incarnation(me.inc.0 - 1);
-        }
-        let life = self.boot(me);
-        self.truth.begin(me);
-        self.hash.words([7, node as u64, me.inc.0, self.now.0]);
-        self.slots[node].life = Some(life);
-        self.arm(node);
-        for other in (0..self.slots.len()).filter(|other| *other != node) {
-            if self.slots[other].life.is_some() {
-                self.connect_soon(node, other);
-            }
-        }
-        Ok(())
-    }
-
-    fn boot(&mut self, me: OriginId) -> Life {
-        let members = (0..self.config.nodes).map(|rank| {
-            let role = [Role::Prefill, Role::Decode, Role::Router][usize::from(rank % 3)];
-            (Rank(rank), role)
-        });
-        let config = NodeConfig {
-            topology: topology::Config {
-                fanout: self.profile.fanout,
-                heartbeat: self.profile.heartbeat,
-                ..topology::Config::new(me.rank, members.collect())
-            },
-            log: self.profile.log.clone(),
-            index: IndexConfig { readers_max: 1, ..IndexConfig::default() },
-            ..NodeConfig::new(me.rank, Vec::new())
-        };
-        let boot = Boot { inc: me.inc, seed: self.chance.u64(..) };
-        let node = Node::new(config, boot, self.now).expect("the configuration is valid");
-        let reader = node.reader().expect("the first reader finds room");
-        Life::new(node, reader, Matches::new(), Engines::default(), me, self.slots.len())
-    }
-
-    /// The faults are over: links mend, the dead come back, and nobody has anything new to say.
-    fn calm(&mut self) -> Result<(), Violation> {
-        self.calm_since = Some(self.now);
-        self.links.calm_down();
-        self.hash.words([8, self.now.0]);
-        for node in 0..self.slots.len() {
-            self.slots[node].paused_until = self.now;
-            self.resume(node)?;
-            self.restart(node, false)?;
-        }
-        for a in 0..self.slots.len() {
-            for b in a + 1..self.slots.len() {
-                if !self.links.is_up(a, b) {
-                    self.connect_soon(a, b);
-                }
-            }
         }
         Ok(())
     }
@@ -515,13 +379,25 @@ impl World {
             self.trace.pop_front();
         }
         let (event, ms) = (self.events, self.now.0 as f64 / 1e6);
-        self.trace.push_back(format!("{event:>8} {ms:>11.3} ms  {}", line()));
+        self.trace
+            .push_back(format!("{event:>8} {ms:>11.3} ms  {}", line()));
     }
 
-    pub(crate) fn bound(&self, node: usize, what: &'static str, value: u64, max: u64) -> Result<(), Violation> {
+    pub(crate) fn bound(
+        &self,
+        node: usize,
+        what: &'static str,
+        value: u64,
+        max: u64,
+    ) -> Result<(), Violation> {
         if value <= max {
             return Ok(());
         }
-        Err(Violation::Bound { at: Rank(node as u16), what, value, max })
+        Err(Violation::Bound {
+            at: Rank(node as u16),
+            what,
+            value,
+            max,
+        })
     }
 }

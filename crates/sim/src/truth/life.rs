@@ -89,7 +89,13 @@ impl Life {
             ..*head
         };
         for copy in self.copies.iter().filter(|copy| copy.is_live_after(base)) {
-            life.add(Copy { born: base, ..*copy }, trie);
+            life.add(
+                Copy {
+                    born: base,
+                    ..*copy
+                },
+                trie,
+            );
         }
         life
     }
@@ -197,7 +203,10 @@ impl Life {
         let (namespace, mut parent) = match &insert.parent {
             Parent::Root(namespace) => (*namespace, None),
             Parent::Copy { seq: named, idx } => {
-                let live = self.names.get(&(*named, *idx)).map(|&number| self.copy(number));
+                let live = self
+                    .names
+                    .get(&(*named, *idx))
+                    .map(|&number| self.copy(number));
                 let Some(copy) = live.filter(|copy| copy.died.is_none()) else {
                     return;
                 };

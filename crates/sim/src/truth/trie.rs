@@ -62,7 +62,9 @@ impl Trie {
         parent: Option<PlaceId>,
         fingerprint: Fingerprint,
     ) -> Option<PlaceId> {
-        self.children.get(&(namespace, parent, fingerprint)).copied()
+        self.children
+            .get(&(namespace, parent, fingerprint))
+            .copied()
     }
 
     pub(crate) fn settle(&mut self, place: PlaceId, resident: Resident) {
