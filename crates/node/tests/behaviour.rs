@@ -1,5 +1,7 @@
 //! Nodes that hand each other their frames at once: what publishing costs and means, who is Ready when.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! What a node does so that a lost frame is only a delay.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::time::Duration;
 
 use bytes::Bytes;

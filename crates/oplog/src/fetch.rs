@@ -27,8 +27,8 @@ pub(crate) enum Stage {
     /// Nothing is lacking.
     #[default]
     Idle,
-    /// Something is; it may come by itself until then.
-    Waiting { at: Timestamp },
+    /// Something is; it may come by itself until `at`. The wait began when the log went to `seen`.
+    Waiting { at: Timestamp, seen: Seq },
     /// A peer was asked.
     Asked {
         peer: Rank,
@@ -96,7 +96,7 @@ impl Fetch {
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         match &self.stage {
             Stage::Idle => None,
-            Stage::Waiting { at } => Some(*at),
+            Stage::Waiting { at, .. } => Some(*at),
             Stage::Asked { deadline, .. } => Some(*deadline),
         }
     }

@@ -30,7 +30,7 @@ impl<S: State> Replica<S> {
         remote.fetch.wanted = remote.fetch.wanted.max(seq);
         match remote.fetch.stage {
             Stage::Idle => self.wait(now, rank, self.config.pull_delay),
-            Stage::Waiting { at } if news => self.hurry(now, rank, at),
+            Stage::Waiting { at, .. } if news => self.hurry(now, rank, at),
             Stage::Waiting { .. } | Stage::Asked { .. } => {}
         }
     }
@@ -42,8 +42,10 @@ impl<S: State> Replica<S> {
         };
         match &mut remote.fetch.stage {
             Stage::Idle => {}
-            Stage::Waiting { at } if *at <= now => {
-                if self.asked.len() < self.config.pulls_max {
+            Stage::Waiting { at, seen } if *at <= now => {
+                // In order and moving: what lacks is on its way behind what came.
+                let flows = remote.seq > *seen && remote.reorder.is_empty();
+                if !flows && self.asked.len() < self.config.pulls_max {
                     self.ask(now, rank, out);
                 } else {
                     let wait = self.config.pull_delay;
@@ -88,7 +90,7 @@ impl<S: State> Replica<S> {
         }
         match &mut remote.fetch.stage {
             Stage::Idle => {}
-            Stage::Waiting { at } => {
+            Stage::Waiting { at, .. } => {
                 let at = *at;
                 return self.hurry(now, rank, at);
             }
@@ -112,7 +114,10 @@ impl<S: State> Replica<S> {
         }
         remote.fetch.lost(peer);
         if remote.fetch.asked() == Some(peer) {
-            remote.fetch.stage = Stage::Waiting { at: Timestamp(0) };
+            remote.fetch.stage = Stage::Waiting {
+                at: Timestamp(0),
+                seen: remote.seq,
+            };
             self.sync_timer(rank);
         }
     }
@@ -378,7 +383,10 @@ impl<S: State> Replica<S> {
     fn wait(&mut self, now: Timestamp, rank: Rank, wait: Duration) {
         let at = now.after(self.jittered(wait));
         if let Some(remote) = self.remotes.get_mut(&rank) {
-            remote.fetch.stage = Stage::Waiting { at };
+            remote.fetch.stage = Stage::Waiting {
+                at,
+                seen: remote.seq,
+            };
         }
         self.sync_timer(rank);
     }

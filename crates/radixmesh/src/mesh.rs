@@ -371,7 +371,11 @@ fn drive(
             .filter(|(rank, _)| *rank != config.me);
         links.set_peers(peers.map(|(rank, member)| (node_id(rank), member.address.clone())));
         if started.send(Ok(links.local_address().to_owned())).is_ok() {
-            driver::run(Arc::clone(&shared), inbox).await;
+            // As a task: waking the future of `block_on` itself costs a write to the runtime's event descriptor.
+            let driver = tokio::spawn(driver::run(Arc::clone(&shared), inbox));
+            if let Err(error) = driver.await {
+                tracing::error!(%error, "the node's driver ended");
+            }
         }
         shared.core().links = None;
         links.shutdown().await;

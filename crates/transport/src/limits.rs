@@ -57,7 +57,7 @@ pub(crate) const READ_BUFFER_MIN: usize = 16 * 1024;
 /// A drained lane keeps a buffer of this capacity, in bytes, and gives back a larger one.
 pub(crate) const LANE_BUFFER_KEPT: usize = 1024 * 1024;
 /// Reads in one turn of a connection's task, so that no connection starves the others of its thread.
-pub(crate) const TURN_STEPS_MAX: usize = 4;
+pub(crate) const TURN_STEPS_MAX: usize = 2;
 /// Writes in one step of a turn.
 pub(crate) const STEP_WRITES_MAX: usize = 4;
 
@@ -70,7 +70,7 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(3),
             lane_bytes_max: [256 * 1024, 4 * 1024 * 1024, 4 * 1024 * 1024],
             write_chunk: 64 * 1024,
-            read_chunk: 256 * 1024,
+            read_chunk: 64 * 1024,
             notsent_bytes_max: 128 * 1024,
             silence_max: Duration::from_secs(3),
             linger: Duration::from_millis(250),

@@ -35,6 +35,26 @@ fn a_gap_that_fills_by_itself_is_not_pulled() {
 }
 
 #[test]
+fn a_log_that_moves_on_without_a_gap_is_not_pulled_however_far_it_lags() {
+    let mut node = receiver();
+    let all = ops(20);
+    node.handle(0, 6, offer(1, 1, 20, 0));
+    for place in 0..10 {
+        let at = place as u64 * 15;
+        let first = place as u64 + 1;
+        node.handle(
+            at,
+            5,
+            Message::Batch(batch(origin(1, 1), first, &all[place..=place])),
+        );
+        assert_eq!(pull(&node.tick(at)), [], "at {at} ms");
+    }
+    // The flow dries up: what it did not bring is pulled.
+    let (_, out) = tick_until_sent(&mut node, 1_000);
+    assert_eq!(pull(&out), [(6, 11)]);
+}
+
+#[test]
 fn at_most_one_pull_per_log_is_under_way() {
     let mut node = receiver();
     for first in [3, 5, 9] {

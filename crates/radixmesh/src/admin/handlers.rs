@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use node::{Publish, PublishError, Receipt};
 use radix_core::id::{CopyRange, Rank, Seq, SourceId, Tier};
@@ -25,6 +25,7 @@ use crate::clock;
 use crate::driver::Published;
 use crate::lookup::Lookup;
 
+const JOINING: &str = "joining: this node has not caught up with a ready peer yet";
 /// Items of one publish or evict request at most.
 const ITEMS_MAX: usize = 4_096;
 /// Records of one `/applied` answer at most.
@@ -103,6 +104,10 @@ pub(crate) async fn route(
 ) -> Answer<RouteResponse> {
     let Json(request) = body?;
     let mut lookup = admin.lookup()?;
+    if !lookup.is_routable(admin.mesh.config().me) {
+        admin.give_back(lookup);
+        return Err(Refusal::unavailable(JOINING));
+    }
     let namespace = read(&admin, &mut lookup, &request).await?;
     let (decision, explanation) = lookup.explain(namespace);
     let config = admin.mesh.config();
@@ -130,7 +135,7 @@ pub(crate) async fn publish(
 ) -> Answer<PublishResponse> {
     let Json(request) = body?;
     check_count(request.items.len())?;
-    let publishes = numbered(request.items, |item| store(&admin, item))?;
+    let publishes = numbered(request.items, |item| store(&admin, &item))?;
     let published = admin.mesh.publish(publishes).await?;
     receipts(&admin, published)
 }
@@ -218,9 +223,7 @@ pub(crate) async fn readyz(State(admin): State<Arc<Admin>>) -> Result<&'static s
     if admin.mesh.report().await?.status.ready {
         Ok("ready\n")
     } else {
-        Err(Refusal::unavailable(
-            "joining: this node has not caught up with a ready peer yet",
-        ))
+        Err(Refusal::unavailable(JOINING))
     }
 }
 
@@ -231,6 +234,13 @@ pub(crate) async fn unknown() -> impl IntoResponse {
         StatusCode::NOT_FOUND,
         Refusal::not_found(format!("no such endpoint; there are {known}")),
     )
+}
+
+pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Refusal {
+    Refusal::wrong_method(format!(
+        "{method} is not a method of {}; nothing was changed",
+        uri.path()
+    ))
 }
 
 /// Reads the tree at one instant: without a lock when the writer is quiet, else through the node.
@@ -318,7 +328,7 @@ fn numbered<T>(
     items.into_iter().enumerate().map(publish).collect()
 }
 
-fn store(admin: &Admin, item: PublishItem) -> Result<Publish, PublishError> {
+fn store(admin: &Admin, item: &PublishItem) -> Result<Publish, PublishError> {
     let (namespace, pages) = fingerprints(admin, &item.namespace, &item.tokens);
     node::check_path(&pages, item.from_page)?;
     let tier = match item.tier {

@@ -67,13 +67,24 @@ impl Collector for Snapshot {
         let report = &self.0;
         for (name, value) in counters(report) {
             let help = format!("Node counter {}", name.replace('_', " "));
-            let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(
-                &name,
-                &help,
-                None,
-                counter.metric_type(),
-            )?)?;
+            // A maximum stands still; it does not count.
+            if name.ends_with("_max") {
+                let gauge = ConstGauge::new(value);
+                gauge.encode(encoder.encode_descriptor(
+                    &name,
+                    &help,
+                    None,
+                    gauge.metric_type(),
+                )?)?;
+            } else {
+                let counter = ConstCounter::new(value);
+                counter.encode(encoder.encode_descriptor(
+                    &name,
+                    &help,
+                    None,
+                    counter.metric_type(),
+                )?)?;
+            }
         }
         let index = report.status.index;
         let up = report

@@ -30,6 +30,13 @@ impl Refusal {
         }
     }
 
+    pub(crate) fn wrong_method(error: impl Into<String>) -> Self {
+        Refusal {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            error: error.into(),
+        }
+    }
+
     pub(crate) fn unavailable(error: impl Into<String>) -> Self {
         Refusal {
             status: StatusCode::SERVICE_UNAVAILABLE,

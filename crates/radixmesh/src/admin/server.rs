@@ -126,6 +126,7 @@ async fn serve(listener: tokio::net::TcpListener, admin: Arc<Admin>) -> io::Resu
         .route("/healthz", get(handlers::healthz))
         .route("/readyz", get(handlers::readyz))
         .fallback(handlers::unknown)
+        .method_not_allowed_fallback(handlers::wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(admin);
     axum::serve(NoDelay(listener), routes).await
