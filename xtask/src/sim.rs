@@ -176,7 +176,7 @@ struct Tally {
     events: u64,
     virtual_ns: u64,
     convergence_ns: Vec<u64>,
-    failures: Vec<Box<Failure>>,
+    failures: Vec<Failure>,
     told: Duration,
 }
 
@@ -191,7 +191,7 @@ impl Tally {
             }
             Err(failure) => {
                 eprintln!("{failure}");
-                self.failures.push(failure);
+                self.failures.push(*failure);
             }
         }
     }

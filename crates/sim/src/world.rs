@@ -333,8 +333,10 @@ impl World {
             return Ok(());
         }
         let mean = u64::from(self.profile.workload.burst_max.div_ceil(2));
-        let gap = self.config.fault_ms * 1_000_000 * mean / u64::from(self.config.publishes);
-        let gap = self.workload.u64(0..=gap * 17 / 10);
+        // Spread over the time that is left, so that publishing ends when the faults end.
+        let time_left = (self.config.fault_ms * 1_000_000).saturating_sub(self.now.0);
+        let gap = time_left * mean / u64::from(left);
+        let gap = self.workload.u64(0..=gap * 19 / 10);
         self.queue
             .push(self.now.after(Duration::from_nanos(gap)), Event::Publish);
         let burst = self
