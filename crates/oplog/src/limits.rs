@@ -21,6 +21,8 @@ pub const SNAPSHOT_CHUNKS_MAX: u32 = 16_384;
 pub const READY_BATCHES_MAX: usize = 256;
 /// Peers remembered as being ahead in one log.
 pub const PEERS_AHEAD_MAX: usize = 8;
+/// Times the pull delay that a log which came in order so far is waited for. It is late rather than lost.
+pub(crate) const PATIENCE: u32 = 5;
 /// Rounds over all known peers after which a pull is given up until somebody claims again to be ahead.
 pub const PULL_ROUNDS_MAX: u32 = 8;
 /// Chunks sent for one pull or one `SnapshotMore`.

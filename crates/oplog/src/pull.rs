@@ -8,7 +8,7 @@ use radix_core::time::Timestamp;
 use crate::assembly::Assembly;
 use crate::event::{Event, Output, SnapshotFault};
 use crate::fetch::{Fetch, Stage};
-use crate::limits::{PULL_ROUNDS_MAX, SNAPSHOT_STALLS_MAX};
+use crate::limits::{PATIENCE, PULL_ROUNDS_MAX, SNAPSHOT_STALLS_MAX};
 use crate::message::{Message, SnapshotChunk, SnapshotHead};
 use crate::remote::Remote;
 use crate::replica::Replica;
@@ -28,8 +28,9 @@ impl<S: State> Replica<S> {
         };
         let news = remote.fetch.heard(peer, seq);
         remote.fetch.wanted = remote.fetch.wanted.max(seq);
+        let delay = patience(remote, self.config.pull_delay);
         match remote.fetch.stage {
-            Stage::Idle => self.wait(now, rank, self.config.pull_delay),
+            Stage::Idle => self.wait(now, rank, delay),
             Stage::Waiting { at, .. } if news => self.hurry(now, rank, at),
             Stage::Waiting { .. } | Stage::Asked { .. } => {}
         }
@@ -48,8 +49,8 @@ impl<S: State> Replica<S> {
                 if !flows && self.asked.len() < self.config.pulls_max {
                     self.ask(now, rank, out);
                 } else {
-                    let wait = self.config.pull_delay;
-                    self.wait(now, rank, wait);
+                    let delay = patience(remote, self.config.pull_delay);
+                    self.wait(now, rank, delay);
                 }
             }
             Stage::Asked {
@@ -375,8 +376,12 @@ impl<S: State> Replica<S> {
 
     /// Brings a waiting forward when there is reason to ask sooner than the back-off has it.
     fn hurry(&mut self, now: Timestamp, rank: Rank, at: Timestamp) {
-        if at > now.after(self.config.pull_delay * 2) {
-            self.wait(now, rank, self.config.pull_delay);
+        let Some(remote) = self.remotes.get(&rank) else {
+            return;
+        };
+        let delay = patience(remote, self.config.pull_delay);
+        if at > now.after(delay * 2) {
+            self.wait(now, rank, delay);
         }
     }
 
@@ -427,5 +432,16 @@ impl<S: State> Replica<S> {
         } else {
             self.asked.remove(&rank);
         }
+    }
+}
+
+/// How long what lacks is waited for before it is pulled. A log that came in order so far is late rather than
+/// lost: pulling what is in flight sends it twice, just when the links are busiest.
+// spec: OPLOG-7
+fn patience(remote: &Remote, pull_delay: Duration) -> Duration {
+    if remote.seq > Seq::ZERO && remote.reorder.is_empty() {
+        pull_delay * PATIENCE
+    } else {
+        pull_delay
     }
 }

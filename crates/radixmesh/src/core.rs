@@ -1,18 +1,19 @@
 //! The node and its surroundings within one thread: feeds inputs, carries out effects. It moves data
 //! and decides nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use node::{Effect, Effects, Event, Input, Node, Publish, PublishError, Receipt, Ticket};
 use radix_core::id::{OriginId, Rank, Seq};
 use radix_core::time::Timestamp;
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 use transport::{Lane, Links, NodeId};
 
 use crate::clock;
+use crate::driver::Command;
 use crate::record;
 
 /// Records of applied ops that are kept; older ones are forgotten.
@@ -50,11 +51,20 @@ pub struct DriverCounters {
     pub record_errors: u64,
 }
 
-/// Publishes of one caller, answered together.
-pub(crate) struct Waiting {
-    pub(crate) left: usize,
-    pub(crate) results: Vec<Result<Receipt, PublishError>>,
-    pub(crate) reply: oneshot::Sender<(Timestamp, Vec<Result<Receipt, PublishError>>)>,
+/// Receipts in order, and when the last op was in the log.
+pub(crate) type Published = (Timestamp, Vec<Result<Receipt, PublishError>>);
+
+/// What a caller is told once the ops are on their way: its thread must not compete with them for a processor.
+pub(crate) struct Answer {
+    reply: oneshot::Sender<Published>,
+    published: Published,
+}
+
+impl Answer {
+    pub(crate) fn give(self) {
+        // A caller that went away is no reason to undo what is in the log.
+        let _ = self.reply.send(self.published);
+    }
 }
 
 /// See the module.
@@ -65,24 +75,36 @@ pub(crate) struct Core {
     pub(crate) members_changed: bool,
     /// The deadline that the driver sleeps for; an earlier one must wake it.
     pub(crate) armed: Option<Timestamp>,
+    /// Answers that are due once the lanes are written.
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) inbox: mpsc::Receiver<Command>,
+    /// The driver ends after this turn.
+    pub(crate) stopping: bool,
     effects: Effects,
-    waiting: BTreeMap<Ticket, Waiting>,
-    next_ticket: u64,
+    /// Results of the publishes of the caller at hand.
+    published: Vec<Result<Receipt, PublishError>>,
     record: Option<record::Writer>,
     applied: Option<VecDeque<Applied>>,
 }
 
 impl Core {
-    pub(crate) fn new(node: Node, record: Option<record::Writer>, trace_applies: bool) -> Self {
+    pub(crate) fn new(
+        node: Node,
+        inbox: mpsc::Receiver<Command>,
+        record: Option<record::Writer>,
+        trace_applies: bool,
+    ) -> Self {
         Core {
             node,
             links: None,
             counters: DriverCounters::default(),
             members_changed: true,
             armed: None,
+            answers: Vec::new(),
+            inbox,
+            stopping: false,
             effects: Effects::new(),
-            waiting: BTreeMap::new(),
-            next_ticket: 0,
+            published: Vec::new(),
             record,
             applied: trace_applies.then(VecDeque::new),
         }
@@ -101,31 +123,32 @@ impl Core {
         });
     }
 
-    /// Feeds publishes one after the other; the reply comes when the last is in the log.
+    /// Feeds publishes one after the other; the answer is kept until [`answers`](Self::answers) are given.
     pub(crate) fn publish(
         &mut self,
         enqueued: Timestamp,
         publishes: Vec<Publish>,
-        reply: oneshot::Sender<(Timestamp, Vec<Result<Receipt, PublishError>>)>,
+        reply: oneshot::Sender<Published>,
     ) {
         let waited = clock::now().since(enqueued).as_nanos();
         let waited = u64::try_from(waited).unwrap_or(u64::MAX);
         self.counters.publish_wait_ns_max = self.counters.publish_wait_ns_max.max(waited);
         self.counters.publishes += publishes.len() as u64;
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
-        let results = Vec::with_capacity(publishes.len());
-        self.waiting.insert(
-            ticket,
-            Waiting {
-                left: publishes.len(),
-                results,
-                reply,
-            },
-        );
         for publish in publishes {
-            self.handle(Input::Publish { ticket, publish });
+            self.handle(Input::Publish {
+                ticket: Ticket(0),
+                publish,
+            });
         }
+        let published = (clock::now(), std::mem::take(&mut self.published));
+        self.answers.push(Answer { reply, published });
+    }
+
+    /// Nobody will take commands any more: who waits for an answer learns that none will come.
+    pub(crate) fn refuse_commands(&mut self) {
+        self.inbox.close();
+        while self.inbox.try_recv().is_ok() {}
+        self.answers.clear();
     }
 
     /// Returns what was applied of `rank` at or behind `from`, oldest first, `max` records at most.
@@ -156,7 +179,7 @@ impl Core {
                     first,
                     last,
                 } => self.trace(origin, first, last),
-                Effect::Published { ticket, result } => self.published(ticket, result),
+                Effect::Published { result, .. } => self.published.push(result),
                 Effect::MembersChanged => self.members_changed = true,
                 Effect::Event(event) => tell(&event),
             }
@@ -194,20 +217,6 @@ impl Core {
                 last,
                 at: clock::now(),
             });
-        }
-    }
-
-    fn published(&mut self, ticket: Ticket, result: Result<Receipt, PublishError>) {
-        let Some(waiting) = self.waiting.get_mut(&ticket) else {
-            return;
-        };
-        waiting.results.push(result);
-        waiting.left -= 1;
-        if waiting.left == 0
-            && let Some(done) = self.waiting.remove(&ticket)
-        {
-            // A caller that went away is no reason to undo what is in the log.
-            let _ = done.reply.send((clock::now(), done.results));
         }
     }
 }

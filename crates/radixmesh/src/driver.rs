@@ -3,29 +3,27 @@
 //! Frames are handled inside the receive callback: the node never blocks and a send only fills a
 //! lane's buffer, so no write happens there. A peer that cannot keep up loses frames, not this node time.
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use node::{Input, MemberView, Publish, PublishError, Receipt, Status};
+use node::{Input, MemberView, Publish, Status};
 use oplog::OriginDigests;
 use radix_core::id::{Incarnation, Namespace, Rank, Seq};
 use radix_core::page::Fingerprint;
 use radix_core::time::Timestamp;
 use radix_core::{Matches, Position};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use transport::{CloseReason, Handler, Lane, LinkHandler, Peer, Verdict};
 
 use crate::clock;
-use crate::core::{Applied, Core, DriverCounters};
+use crate::core::{Answer, Applied, Core, DriverCounters, Published};
 
 /// Commands that may wait; a caller beyond that waits for room.
 pub(crate) const COMMANDS_MAX: usize = 4_096;
 /// Commands taken in one go before the log is flushed.
 const COMMANDS_BURST: usize = 256;
-
-/// Receipts in order, and when the last was given.
-pub(crate) type Published = (Timestamp, Vec<Result<Receipt, PublishError>>);
 
 /// What other threads ask of the node.
 pub(crate) enum Command {
@@ -99,15 +97,17 @@ impl Shared {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Ends a turn: tells readers of new member states and wakes the timer for an earlier deadline.
+    /// Ends a turn: tells readers of new member states and wakes the driver for an earlier deadline or answers.
     fn settle(&self, core: &mut Core) {
         if std::mem::take(&mut core.members_changed) {
             self.members.store(Arc::new(core.node.members()));
         }
-        if let Some(deadline) = core.node.next_deadline()
-            && core.armed.is_some_and(|armed| deadline < armed)
-        {
+        let earlier = |deadline| core.armed.is_some_and(|armed| deadline < armed);
+        if core.node.next_deadline().is_some_and(earlier) {
             core.armed = None;
+            self.rearm.notify_one();
+        }
+        if core.stopping || !core.answers.is_empty() {
             self.rearm.notify_one();
         }
     }
@@ -125,6 +125,10 @@ pub(crate) struct Inbound(pub(crate) Arc<Shared>);
 impl Handler for Inbound {
     fn on_frame(&self, peer: &Peer, _lane: Lane, frame: &[u8]) -> Verdict {
         let mut core = self.0.core();
+        // A publish waits for the frame at hand, never for all that are queued behind it.
+        if take_commands(&mut core) {
+            core.handle(Input::Flush);
+        }
         core.frame(rank(peer), frame);
         self.0.settle(&mut core);
         Verdict::Continue
@@ -151,48 +155,51 @@ fn rank(peer: &Peer) -> Rank {
 }
 
 /// Runs until told to stop.
-pub(crate) async fn run(shared: Arc<Shared>, mut commands: mpsc::Receiver<Command>) {
+pub(crate) async fn run(shared: Arc<Shared>) {
     loop {
-        let deadline = {
+        let (deadline, answers) = {
             let mut core = shared.core();
             core.armed = core.node.next_deadline();
-            core.armed
+            (core.armed, std::mem::take(&mut core.answers))
         };
+        if !answers.is_empty() {
+            // The links' tasks write first.
+            tokio::task::yield_now().await;
+            answers.into_iter().for_each(Answer::give);
+        }
         tokio::select! {
             biased;
-            command = commands.recv() => {
-                let Some(command) = command else { return };
-                if !take(&shared, &mut commands, command) {
+            command = poll_fn(|cx| shared.core().inbox.poll_recv(cx)) => {
+                let mut core = shared.core();
+                if !command.is_some_and(|command| execute(&mut core, command)) {
                     return;
                 }
+                take_commands(&mut core);
+                core.handle(Input::Flush);
+                shared.settle(&mut core);
             }
             () = shared.rearm.notified() => {}
             () = sleep_until(deadline) => shared.turn(Input::Tick),
         }
+        if shared.core().stopping {
+            return;
+        }
     }
 }
 
-/// Takes what waits, up to a bound, then sends it as one. Returns false when told to stop.
-fn take(shared: &Shared, commands: &mut mpsc::Receiver<Command>, first: Command) -> bool {
-    let mut core = shared.core();
-    let mut next = Some(first);
+/// Takes what waits, up to a bound; returns whether there was anything.
+fn take_commands(core: &mut Core) -> bool {
     let mut taken = 0;
-    let mut alive = true;
-    while let Some(command) = next {
-        if !execute(&mut core, command) {
-            alive = false;
+    while taken < COMMANDS_BURST
+        && let Ok(command) = core.inbox.try_recv()
+    {
+        taken += 1;
+        if !execute(core, command) {
+            core.stopping = true;
             break;
         }
-        taken += 1;
-        next = if taken < COMMANDS_BURST {
-            commands.try_recv().ok()
-        } else {
-            None
-        };
     }
-    core.handle(Input::Flush);
-    shared.settle(&mut core);
-    alive
+    taken > 0
 }
 
 fn execute(core: &mut Core, command: Command) -> bool {

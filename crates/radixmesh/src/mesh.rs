@@ -18,8 +18,8 @@ use transport::{Identity, LinkHandler, Links, Transport};
 use crate::admin;
 use crate::clock;
 use crate::config::{Config, ConfigError};
-use crate::core::{Applied, Core, node_id};
-use crate::driver::{self, COMMANDS_MAX, Command, Inbound, Published, Report, Shared};
+use crate::core::{Applied, Core, Published, node_id};
+use crate::driver::{self, COMMANDS_MAX, Command, Inbound, Report, Shared};
 use crate::engine::EngineHost;
 use crate::incarnation;
 use crate::lookup::{Desk, Lookup, candidate};
@@ -143,7 +143,9 @@ impl Mesh {
                 .filter_map(candidate)
                 .collect::<Vec<_>>(),
         );
-        let shared = Arc::new(Shared::new(Core::new(node, record, config.trace_applies)));
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let core = Core::new(node, inbox, record, config.trace_applies);
+        let shared = Arc::new(Shared::new(core));
         let desk = Arc::new(Desk {
             shared: Arc::clone(&shared),
             key: config.fingerprint_key,
@@ -163,13 +165,12 @@ impl Mesh {
                 u16::from(node::wire::VERSION),
             ),
         };
-        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (started, listening) = oneshot::channel();
         let driver = {
             let config = config.clone();
             std::thread::Builder::new()
                 .name("radixmesh-node".to_owned())
-                .spawn(move || drive(&config, transport, identity, shared, inbox, started))
+                .spawn(move || drive(&config, transport, identity, &shared, started))
                 .map_err(StartError::Thread)?
         };
         let listen_error = |address: &str, purpose, reason: String| StartError::Listen {
@@ -344,19 +345,15 @@ fn drive(
     config: &Config,
     transport: Arc<dyn Transport>,
     identity: Identity,
-    shared: Arc<Shared>,
-    inbox: mpsc::Receiver<Command>,
+    shared: &Arc<Shared>,
     started: oneshot::Sender<Result<String, String>>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match node_runtime() {
         Ok(runtime) => runtime,
         Err(error) => return drop(started.send(Err(error.to_string()))),
     };
     runtime.block_on(async move {
-        let handler: Arc<dyn LinkHandler> = Arc::new(Inbound(Arc::clone(&shared)));
+        let handler: Arc<dyn LinkHandler> = Arc::new(Inbound(Arc::clone(shared)));
         let limits = transport::Limits::default();
         let links = match Links::start(transport, listen_address(config), identity, limits, handler)
             .await
@@ -372,7 +369,7 @@ fn drive(
         links.set_peers(peers.map(|(rank, member)| (node_id(rank), member.address.clone())));
         if started.send(Ok(links.local_address().to_owned())).is_ok() {
             // As a task: waking the future of `block_on` itself costs a write to the runtime's event descriptor.
-            let driver = tokio::spawn(driver::run(Arc::clone(&shared), inbox));
+            let driver = tokio::spawn(driver::run(Arc::clone(shared)));
             if let Err(error) = driver.await {
                 tracing::error!(%error, "the node's driver ended");
             }
@@ -381,6 +378,17 @@ fn drive(
         links.shutdown().await;
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
+    shared.core().refuse_commands();
+}
+
+/// A runtime that looks for other threads' publishes after each step, and for frames and timers after a few:
+/// a step may be a frame of thousands of ops, and tokio's own intervals count steps, not time.
+fn node_runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .global_queue_interval(1)
+        .event_interval(4)
+        .build()
 }
 
 fn listen_address(config: &Config) -> &str {

@@ -240,7 +240,7 @@ fn a_snapshot_older_than_what_is_here_is_dropped() {
     let (chunks, mut node) = asked_for_snapshot();
     node.handle(50, 7, Message::Batch(batch(origin(0, 1), 1, &ops(21))));
     node.handle(50, 0, offer(0, 1, 30, 0));
-    assert_eq!(pull(&tick_until_sent(&mut node, 100).1), [(0, 22)]);
+    assert_eq!(pull(&tick_until_sent(&mut node, 500).1), [(0, 22)]);
     let before = node.replica.digests(rank(0));
     assert_eq!(
         node.handle(100, 0, Message::Snapshot(chunks[0].clone())),

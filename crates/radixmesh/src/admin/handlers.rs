@@ -22,7 +22,7 @@ use super::metrics;
 use super::refusal::Refusal;
 use super::server::Admin;
 use crate::clock;
-use crate::driver::Published;
+use crate::core::Published;
 use crate::lookup::Lookup;
 
 const JOINING: &str = "joining: this node has not caught up with a ready peer yet";
