@@ -25,7 +25,7 @@ pub struct Config {
     pub pull_delay: Duration,
     /// How long a pull may bring nothing before another peer is asked. Default 250 ms, 1 ms ..= 60 s.
     pub pull_timeout: Duration,
-    /// Where the doubling of that time ends. Default 4 s, `pull_timeout` ..= 10 min.
+    /// Where the doubling of that time ends. Default 2 s, `pull_timeout` ..= 10 min.
     pub pull_backoff_max: Duration,
     /// Bytes of batches sent per pull. Default 1 MiB, 1 B ..= 64 MiB; at least one batch is always sent.
     pub pull_bytes_max: usize,
@@ -64,7 +64,7 @@ impl Default for Config {
             reorder_bytes_max: 4 << 20,
             pull_delay: Duration::from_millis(20),
             pull_timeout: Duration::from_millis(250),
-            pull_backoff_max: Duration::from_secs(4),
+            pull_backoff_max: Duration::from_secs(2),
             pull_bytes_max: 1 << 20,
             pulls_max: 16,
             checkpoint_ops: 1_024,

@@ -2,10 +2,11 @@
 //! and decides nothing.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use node::{Effect, Effects, Event, Input, Node, Publish, PublishError, Receipt, Ticket};
-use radix_core::id::{OriginId, Rank, Seq};
+use radix_core::id::{Incarnation, OriginId, Rank, Seq};
 use radix_core::time::Timestamp;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
@@ -13,7 +14,9 @@ use tracing::{debug, info, warn};
 use transport::{Lane, Links, NodeId};
 
 use crate::clock;
+use crate::config::Config;
 use crate::driver::Command;
+use crate::incarnation;
 use crate::record;
 
 /// Records of applied ops that are kept; older ones are forgotten.
@@ -84,6 +87,7 @@ pub(crate) struct Core {
     /// Results of the publishes of the caller at hand.
     published: Vec<Result<Receipt, PublishError>>,
     record: Option<record::Writer>,
+    state_dir: Option<PathBuf>,
     applied: Option<VecDeque<Applied>>,
 }
 
@@ -92,7 +96,7 @@ impl Core {
         node: Node,
         inbox: mpsc::Receiver<Command>,
         record: Option<record::Writer>,
-        trace_applies: bool,
+        config: &Config,
     ) -> Self {
         Core {
             node,
@@ -106,7 +110,8 @@ impl Core {
             effects: Effects::new(),
             published: Vec::new(),
             record,
-            applied: trace_applies.then(VecDeque::new),
+            state_dir: config.state_dir.clone(),
+            applied: config.trace_applies.then(VecDeque::new),
         }
     }
 
@@ -181,10 +186,27 @@ impl Core {
                 } => self.trace(origin, first, last),
                 Effect::Published { result, .. } => self.published.push(result),
                 Effect::MembersChanged => self.members_changed = true,
-                Effect::Event(event) => tell(&event),
+                Effect::Event(event) => {
+                    if let Event::Reincarnated { origin } = &event {
+                        self.reincarnated(origin.inc);
+                    }
+                    tell(&event);
+                }
             }
         }
         self.effects = effects;
+    }
+
+    /// The next handshakes and the next start must know the incarnation that this life took.
+    fn reincarnated(&mut self, inc: Incarnation) {
+        if let Some(links) = &self.links {
+            links.set_epoch(inc.0);
+        }
+        if let Some(dir) = &self.state_dir
+            && let Err(error) = incarnation::keep(dir, inc)
+        {
+            warn!(%error, "the new incarnation could not be kept in the state directory");
+        }
     }
 
     fn send(&mut self, to: Rank, lane: node::Lane, frame: &node::wire::Encoded) {

@@ -28,14 +28,21 @@ pub(crate) fn next(state_dir: Option<&Path>, unix_millis: u64) -> io::Result<Inc
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         Err(error) => return Err(error),
     };
-    let inc = unix_millis.max(last.saturating_add(1));
+    let inc = Incarnation(unix_millis.max(last.saturating_add(1)));
+    keep(dir, inc)?;
+    Ok(inc)
+}
+
+/// Keeps a number that this life took, so that the next one is above it.
+///
+/// Errors: those of the file system.
+pub(crate) fn keep(dir: &Path, inc: Incarnation) -> io::Result<()> {
     let new = dir.join("incarnation.new");
     let mut file = File::create(&new)?;
     file.write_all(inc.to_string().as_bytes())?;
     file.sync_all()?;
-    fs::rename(&new, &path)?;
-    File::open(dir)?.sync_all()?;
-    Ok(Incarnation(inc))
+    fs::rename(&new, dir.join(FILE))?;
+    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]
@@ -50,6 +57,8 @@ mod tests {
         assert_eq!(next(Some(&dir), 100).unwrap(), Incarnation(100));
         assert_eq!(next(Some(&dir), 50).unwrap(), Incarnation(101));
         assert_eq!(next(Some(&dir), 500).unwrap(), Incarnation(500));
+        keep(&dir, Incarnation(900)).unwrap();
+        assert_eq!(next(Some(&dir), 600).unwrap(), Incarnation(901));
         fs::write(dir.join(FILE), "rubbish").unwrap();
         assert_eq!(
             next(Some(&dir), 600).unwrap_err().kind(),

@@ -144,7 +144,7 @@ impl Mesh {
                 .collect::<Vec<_>>(),
         );
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-        let core = Core::new(node, inbox, record, config.trace_applies);
+        let core = Core::new(node, inbox, record, &config);
         let shared = Arc::new(Shared::new(core));
         let desk = Arc::new(Desk {
             shared: Arc::clone(&shared),
