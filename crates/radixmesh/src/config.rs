@@ -134,7 +134,7 @@ impl Config {
             me,
             listen: None,
             admin: None,
-            fanout: 1,
+            fanout: 4,
             heartbeat: Duration::from_secs(1),
             exchange: Duration::from_millis(500),
             cold_start: Duration::from_secs(3),

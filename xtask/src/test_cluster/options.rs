@@ -53,10 +53,10 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) page_size: u16,
     /// Pages that each simulated engine can hold.
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(long, value_name = "N", default_value_t = 84_000)]
     pub(crate) pages_per_node: usize,
     /// Fan-out of the broadcast; 1 is the ring.
-    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "K", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) fanout: u16,
     /// Requests in flight at one time. A request that continues one in flight waits for it at any number.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]

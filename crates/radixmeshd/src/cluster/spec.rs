@@ -48,7 +48,7 @@ impl ClusterSpec {
             page_size: 16,
             pages_per_node: 0,
             prefill_us_per_token: 0,
-            fanout: 1,
+            fanout: 4,
             record_logs: false,
             trace_applies: false,
             set: Vec::new(),

@@ -99,8 +99,8 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "fanout",
         kind: Kind::Count { min: 1, max: 64 },
-        default: Default::Toml("1"),
-        doc: "Fan-out of a broadcast: 1 is the ring, fewest bytes; 4 reaches hundreds of nodes in a few hops.",
+        default: Default::Toml("4"),
+        doc: "Fan-out of a broadcast: 1 is the ring, fewest connections; 4 reaches hundreds of nodes in a few hops.",
     },
     Key {
         name: "heartbeat",

@@ -47,7 +47,7 @@ pub struct Options {
     #[arg(long)]
     prefill_us_per_token: Option<u64>,
     /// Fan-out of broadcasts: 1 is the ring.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 4)]
     fanout: u16,
     /// Keep configuration and logs of the nodes in this directory.
     #[arg(long, value_name = "DIR")]
