@@ -355,7 +355,7 @@ impl Node {
                 .filter(|member| member.status == topology::Status::Up)
                 .map(|member| member.rank)
                 .min(),
-            all_up: others().all(|member| member.status == topology::Status::Up),
+            others: others().count(),
         };
         if self.readiness.check(now, &around) {
             out.push(Effect::Event(Event::Ready));

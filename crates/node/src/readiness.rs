@@ -1,7 +1,7 @@
 //! When a starting node may be routed to: it has caught up with a Ready peer, or it is the one that
 //! begins a cold cluster. Holds no logs; it only compares version vectors.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use oplog::VersionVector;
@@ -14,7 +14,8 @@ pub(crate) struct Readiness {
     ready: bool,
     /// When a cold cluster begins without those who are missing; None once that time has come.
     deadline: Option<Timestamp>,
-    peers: BTreeSet<Rank>,
+    /// What each linked peer said of itself.
+    peers: BTreeMap<Rank, bool>,
     target: Option<(Rank, VersionVector)>,
 }
 
@@ -24,8 +25,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) applied: &'a VersionVector,
     /// Lowest other member whose link is up.
     pub(crate) lowest_up: Option<Rank>,
-    /// Every configured member is up.
-    pub(crate) all_up: bool,
+    /// How many other members there are.
+    pub(crate) others: usize,
 }
 
 impl Readiness {
@@ -33,7 +34,7 @@ impl Readiness {
         Readiness {
             ready: false,
             deadline: Some(now.after(cold_start)),
-            peers: BTreeSet::new(),
+            peers: BTreeMap::new(),
             target: None,
         }
     }
@@ -43,16 +44,12 @@ impl Readiness {
     }
 
     pub(crate) fn is_peer_ready(&self, peer: Rank) -> bool {
-        self.peers.contains(&peer)
+        self.peers.get(&peer).is_some_and(|ready| *ready)
     }
 
     /// Returns whether this changed what is known of `peer`.
     pub(crate) fn peer_says(&mut self, peer: Rank, ready: bool) -> bool {
-        if ready {
-            self.peers.insert(peer)
-        } else {
-            self.peers.remove(&peer)
-        }
+        self.peers.insert(peer, ready).unwrap_or(false) != ready
     }
 
     /// A peer whose link is down is no base to join from: the next Ready one is.
@@ -63,7 +60,7 @@ impl Readiness {
 
     /// The first offer of a Ready peer is what must be reached; later ones would move the goal for ever.
     pub(crate) fn offered(&mut self, peer: Rank, vector: &VersionVector) {
-        if !self.ready && self.target.is_none() && self.peers.contains(&peer) {
+        if !self.ready && self.target.is_none() && self.is_peer_ready(peer) {
             self.target = Some((peer, vector.clone()));
         }
     }
@@ -83,11 +80,12 @@ impl Readiness {
                         .get(rank)
                         .is_some_and(|have| (have.inc, have.seq) >= (want.inc, want.seq))
             }),
-            // A cold cluster: the lowest reachable rank begins, at once when nobody is missing.
+            // A cold cluster: the lowest reachable rank begins, at once when everybody said not to be Ready.
+            // A link alone says nothing: its peer may be Ready and its word on the way.
             None => {
-                self.peers.is_empty()
+                !self.peers.values().any(|ready| *ready)
                     && around.lowest_up.is_none_or(|rank| around.me < rank)
-                    && (around.all_up || self.deadline.is_none())
+                    && (self.peers.len() == around.others || self.deadline.is_none())
             }
         };
         self.ready

@@ -481,6 +481,29 @@ fn a_joining_node_is_ready_only_when_it_has_what_the_others_had() {
 }
 
 #[test]
+fn links_to_all_do_not_make_a_restarted_lowest_rank_ready() {
+    let mut rig = Rig::linked(3);
+    rig.publish(1, store(&pages(0..4), 0));
+    let mut node = start(0, 3, 2, rig.now);
+    for peer in [1, 2] {
+        let mut out = Effects::new();
+        let inc = Incarnation(1);
+        node.handle(
+            rig.now,
+            Input::LinkUp {
+                peer: Rank(peer),
+                inc,
+            },
+            &mut out,
+        );
+        assert!(
+            !node.is_ready(),
+            "what rank {peer} says is still on its way"
+        );
+    }
+}
+
+#[test]
 fn rubbish_is_counted_and_named_and_changes_nothing() {
     let mut rig = Rig::linked(2);
     let before = rig.nodes[&Rank(0)].replica().digests(Rank(1));

@@ -86,6 +86,11 @@ fn a_heartbeat_tells_of_the_last_op_even_when_it_is_a_checkpoint() {
 fn readiness_is_said_again_with_every_exchange() {
     let mut node = node(0, 2);
     link_up(&mut node, 1, 1);
+    let bytes = wire::encode(&Frame::Readiness { ready: false })
+        .1
+        .to_bytes();
+    let from = Rank(1);
+    handle(&mut node, 1, Input::Frame { from, bytes });
     assert!(
         node.is_ready(),
         "the lowest rank of a cluster that is all there"
