@@ -1,7 +1,7 @@
 //! A whole node without sockets: what one publish costs its owner, and one broadcast its receivers.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use radixmesh::node::{Boot, Effect, Effects, Input, Node, NodeConfig, Publish, Ticket};
+use radixmesh::node::{Boot, Effect, Effects, Input, Node, NodeConfig, Publish};
 use radixmesh::radix_core::Fingerprint;
 use radixmesh::radix_core::id::{Incarnation, Namespace, Rank, SourceId, Tier};
 use radixmesh::radix_core::time::Timestamp;
@@ -42,14 +42,7 @@ fn publishes(pages: u64) -> Vec<Publish> {
 /// Publishes everything at node 0 and returns the frames that leave it.
 fn publish_all(node: &mut Node, publishes: Vec<Publish>, out: &mut Effects) {
     for (number, publish) in (0u64..).zip(publishes) {
-        node.handle(
-            Timestamp(number),
-            Input::Publish {
-                ticket: Ticket(number),
-                publish,
-            },
-            out,
-        );
+        node.handle(Timestamp(number), Input::Publish(publish), out);
         node.handle(Timestamp(number), Input::Flush, out);
     }
 }

@@ -2,13 +2,10 @@
 //! is and what may not happen in it is the business of the crate `sim`.
 
 use std::fmt;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use sim::{Failure, Reached, Report, SimConfig};
@@ -57,9 +54,6 @@ pub(crate) struct Options {
     /// Show the last events before each failure.
     #[arg(long)]
     trace: bool,
-    /// Stay with the build at hand: slow, but with debug assertions.
-    #[arg(long)]
-    debug: bool,
     /// How to print the summary.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     output: Format,
@@ -97,11 +91,8 @@ impl Options {
 
 /// Runs the seeds and prints a summary.
 ///
-/// Ends the process with status 1 when a seed fails. Errors: the release build cannot be run.
+/// Ends the process with status 1 when a seed fails. Errors: the summary cannot be printed.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    if cfg!(debug_assertions) && !options.debug {
-        return run_released();
-    }
     let summary = search(options);
     match options.output {
         Format::Text => print!("{summary}"),
@@ -111,16 +102,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         std::process::exit(1);
     }
     Ok(())
-}
-
-/// Goes on as a release build with the same arguments: it searches many times faster.
-fn run_released() -> anyhow::Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let error = Command::new(cargo)
-        .args(["run", "--quiet", "--release", "--package", "xtask", "--"])
-        .args(std::env::args_os().skip(1))
-        .exec();
-    Err(error).context("cargo cannot be run")
 }
 
 fn search(options: &Options) -> Summary {

@@ -3,7 +3,7 @@
 use oplog::Batch;
 use radix_core::id::{OriginId, Rank, Seq};
 
-use crate::input::{PublishError, Receipt, Ticket};
+use crate::input::{PublishError, Receipt};
 use crate::wire::Encoded;
 
 /// Priority class of a frame; a driver sends all of a lower class first.
@@ -40,13 +40,8 @@ pub enum Effect {
         /// Last op.
         last: Seq,
     },
-    /// Answer to [`Input::Publish`](crate::Input::Publish).
-    Published {
-        /// As given.
-        ticket: Ticket,
-        /// What became of it.
-        result: Result<Receipt, PublishError>,
-    },
+    /// What became of the [`Input::Publish`](crate::Input::Publish) of this call.
+    Published(Result<Receipt, PublishError>),
     /// Member states changed: readers of [`Node::members`](crate::Node::members) look again.
     MembersChanged,
     /// Something an operator may want to know.

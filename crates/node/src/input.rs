@@ -8,10 +8,6 @@ use thiserror::Error;
 /// Longest path of one publish: 262,144 pages (4 Mi tokens at 16 tokens a page).
 pub const PATH_PAGES_MAX: usize = 262_144;
 
-/// Ties a [`Publish`] to its [`Effect::Published`](crate::Effect::Published). Chosen by the driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
-
 /// The only way into a node.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -38,13 +34,9 @@ pub enum Input {
         /// One whole frame as [`wire`](crate::wire) wrote it.
         bytes: Bytes,
     },
-    /// An engine behind this node says what it stored or dropped.
-    Publish {
-        /// Comes back in the receipt.
-        ticket: Ticket,
-        /// What.
-        publish: Publish,
-    },
+    /// An engine behind this node says what it stored or dropped. The same call answers with
+    /// [`Effect::Published`](crate::Effect::Published).
+    Publish(Publish),
 }
 
 /// What an engine behind this node has to say.

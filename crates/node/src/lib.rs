@@ -24,7 +24,7 @@ pub mod wire;
 
 pub use config::{Boot, NodeConfig};
 pub use effect::{Effect, Effects, Event, Lane};
-pub use input::{Input, Publish, PublishError, Receipt, StoredRun, Ticket};
+pub use input::{Input, Publish, PublishError, Receipt, StoredRun};
 pub use node::Node;
 pub use publish::check_path;
 pub use status::{Counters, MemberView, Status};

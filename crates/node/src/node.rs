@@ -10,7 +10,7 @@ use topology::{Arc, Topology};
 
 use crate::config::{Boot, NodeConfig};
 use crate::effect::{Effect, Effects, Event, Lane};
-use crate::input::{Input, Publish, Ticket};
+use crate::input::{Input, Publish};
 use crate::readiness::{Readiness, Surroundings};
 use crate::status::{Counters, MemberView, Status};
 use crate::wire::{self, Frame};
@@ -100,7 +100,7 @@ impl Node {
                 self.readiness.peer_lost(peer);
             }
             Input::Frame { from, bytes } => self.frame(now, from, &bytes, out),
-            Input::Publish { ticket, publish } => self.publish(now, ticket, &publish, out),
+            Input::Publish(publish) => self.publish(now, &publish, out),
         }
         self.drain(now, out);
     }
@@ -222,7 +222,7 @@ impl Node {
         }
     }
 
-    fn publish(&mut self, now: Timestamp, ticket: Ticket, publish: &Publish, out: &mut Effects) {
+    fn publish(&mut self, now: Timestamp, publish: &Publish, out: &mut Effects) {
         let result = crate::publish::publish(&mut self.replica, now, publish);
         if let Ok(receipt) = &result {
             self.counters.pages_published += receipt
@@ -232,7 +232,7 @@ impl Node {
                 .sum::<u64>();
             self.counters.copies_removed += receipt.removed;
         }
-        out.push(Effect::Published { ticket, result });
+        out.push(Effect::Published(result));
     }
 
     /// Passes a batch on, new or not: the shrinking arc alone terminates. spec: WIRE-3

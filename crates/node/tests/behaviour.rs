@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use node::{
     Boot, Effect, Effects, Event, Input, Lane, Node, NodeConfig, Publish, PublishError, Receipt,
-    Ticket,
 };
 use radix_core::id::{Holder, Incarnation, Namespace, Rank, SourceId, Tier};
 use radix_core::page::Fingerprint;
@@ -82,7 +81,7 @@ impl Rig {
                             },
                         ));
                     }
-                    Effect::Published { result, .. } => published = Some(result),
+                    Effect::Published(result) => published = Some(result),
                     Effect::Event(event) => self.events.push((rank, event)),
                     Effect::Logged(_) | Effect::Applied { .. } | Effect::MembersChanged => {}
                 }
@@ -92,13 +91,7 @@ impl Rig {
     }
 
     fn publish(&mut self, rank: u16, publish: Publish) -> Receipt {
-        let result = self.handle(
-            Rank(rank),
-            Input::Publish {
-                ticket: Ticket(7),
-                publish,
-            },
-        );
+        let result = self.handle(Rank(rank), Input::Publish(publish));
         self.handle(Rank(rank), Input::Flush);
         result.expect("answered at once").expect("accepted")
     }
@@ -414,13 +407,7 @@ fn refused_publishes_change_nothing() {
     let mut rig = Rig::linked(2);
     let before = rig.nodes[&Rank(0)].replica().digests(Rank(0));
     let mut refused = |publish| {
-        let result = rig.handle(
-            Rank(0),
-            Input::Publish {
-                ticket: Ticket(1),
-                publish,
-            },
-        );
+        let result = rig.handle(Rank(0), Input::Publish(publish));
         result.unwrap().unwrap_err()
     };
     assert_eq!(refused(store(&[], 0)), PublishError::EmptyPath);

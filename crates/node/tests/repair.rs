@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use node::wire::{self, Frame};
-use node::{Boot, Effect, Effects, Input, Node, NodeConfig, Publish, Ticket};
+use node::{Boot, Effect, Effects, Input, Node, NodeConfig, Publish};
 use radix_core::Fingerprint;
 use radix_core::id::{Incarnation, Namespace, Rank, Seq, SourceId, Tier};
 use radix_core::time::Timestamp;
@@ -64,14 +64,7 @@ fn a_heartbeat_tells_of_the_last_op_even_when_it_is_a_checkpoint() {
         from: 0,
         renew: false,
     };
-    handle(
-        &mut node,
-        2,
-        Input::Publish {
-            ticket: Ticket(0),
-            publish,
-        },
-    );
+    handle(&mut node, 2, Input::Publish(publish));
     handle(&mut node, 2, Input::Flush);
     handle(&mut node, 1_100, Input::Tick); // a second after the op: the checkpoint
     let sent = frames(&handle(&mut node, 2_200, Input::Tick));

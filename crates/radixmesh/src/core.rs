@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use node::{Effect, Effects, Event, Input, Node, Publish, PublishError, Receipt, Ticket};
+use node::{Effect, Effects, Event, Input, Node, Publish, PublishError, Receipt};
 use radix_core::id::{Incarnation, OriginId, Rank, Seq};
 use radix_core::time::Timestamp;
 use serde::Serialize;
@@ -140,10 +140,7 @@ impl Core {
         self.counters.publish_wait_ns_max = self.counters.publish_wait_ns_max.max(waited);
         self.counters.publishes += publishes.len() as u64;
         for publish in publishes {
-            self.handle(Input::Publish {
-                ticket: Ticket(0),
-                publish,
-            });
+            self.handle(Input::Publish(publish));
         }
         let published = (clock::now(), std::mem::take(&mut self.published));
         self.answers.push(Answer { reply, published });
@@ -184,7 +181,7 @@ impl Core {
                     first,
                     last,
                 } => self.trace(origin, first, last),
-                Effect::Published { result, .. } => self.published.push(result),
+                Effect::Published(result) => self.published.push(result),
                 Effect::MembersChanged => self.members_changed = true,
                 Effect::Event(event) => {
                     if let Event::Reincarnated { origin } = &event {

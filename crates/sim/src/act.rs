@@ -91,8 +91,8 @@ impl World {
                     .words([11, u64::from(origin.rank.0), first.0, last.0]);
                 self.check_applied(node, origin, first, last)
             }
-            Effect::Published { ticket, result } => {
-                self.hash.words([12, ticket.0, u64::from(result.is_ok())]);
+            Effect::Published(result) => {
+                self.hash.words([12, u64::from(result.is_ok())]);
                 self.published(node, result)
             }
             Effect::MembersChanged => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use node::{Effects, Input, Ticket};
+use node::{Effects, Input};
 use radix_core::id::{OriginId, Rank, Seq};
 use radix_core::time::Timestamp;
 use rustc_hash::FxHashMap;
@@ -362,9 +362,8 @@ impl World {
                 .engines
                 .next(&self.profile.workload, &mut self.workload);
             life.said = Some(publish.clone());
-            let ticket = Ticket(self.events);
             self.hash.words([3, node as u64, self.now.0]);
-            self.feed(node, Input::Publish { ticket, publish }, None)?;
+            self.feed(node, Input::Publish(publish), None)?;
         }
         if self.workload.u64(0..64) >= self.profile.workload.unflushed_64 {
             self.feed(node, Input::Flush, None)?;

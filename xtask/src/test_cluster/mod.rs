@@ -23,7 +23,6 @@ mod stats;
 mod sums;
 mod traffic;
 
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -36,12 +35,9 @@ pub(crate) use options::Options;
 /// Ends the process with status 1 when what was found is a failure. Errors: it could not be run.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     options.check()?;
-    if cfg!(debug_assertions) {
-        return run_released();
-    }
     let binary = match &options.binary {
         Some(path) => path.clone(),
-        None => build("radixmeshd")?,
+        None => build()?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -59,17 +55,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Goes on as a release build with the same arguments: a slow harness would measure itself.
-fn run_released() -> anyhow::Result<()> {
-    let error = Command::new(build("xtask")?)
-        .args(std::env::args_os().skip(1))
-        .exec();
-    Err(error).context("the release build of xtask cannot be run")
-}
-
-/// Builds a package for release and returns where its program is.
-fn build(package: &str) -> anyhow::Result<PathBuf> {
-    eprintln!("building {package}");
+/// Builds the daemon for release and returns where its program is.
+fn build() -> anyhow::Result<PathBuf> {
+    const DAEMON: &str = "radixmeshd";
+    eprintln!("building {DAEMON}");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args([
@@ -78,14 +67,14 @@ fn build(package: &str) -> anyhow::Result<PathBuf> {
             "--quiet",
             "--message-format=json",
             "-p",
-            package,
+            DAEMON,
             "--bin",
-            package,
+            DAEMON,
         ])
         .stderr(Stdio::inherit())
         .output()
         .context("cargo cannot be run")?;
-    anyhow::ensure!(output.status.success(), "{package} does not build");
+    anyhow::ensure!(output.status.success(), "{DAEMON} does not build");
     let executable = |line: &[u8]| {
         let message: serde_json::Value = serde_json::from_slice(line).ok()?;
         message.get("executable")?.as_str().map(PathBuf::from)
@@ -95,5 +84,5 @@ fn build(package: &str) -> anyhow::Result<PathBuf> {
         .split(|&byte| byte == b'\n')
         .filter_map(executable)
         .next_back();
-    program.with_context(|| format!("cargo named no program of {package}"))
+    program.with_context(|| format!("cargo named no program of {DAEMON}"))
 }
