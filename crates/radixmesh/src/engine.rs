@@ -1,6 +1,8 @@
 //! Hosts a *simulated* engine behind a node: what it stores and drops is published like a real
 //! engine's. For demos and tests; it computes nothing.
 
+use std::sync::Arc;
+
 use engines::{SimulatedEngine, SimulatedEngineConfig};
 use node::Publish;
 use radix_core::id::{Namespace, SourceId, Tier};
@@ -13,7 +15,7 @@ use crate::mesh::{Mesh, ShutDown};
 
 /// The engine and the lock that keeps its requests in order, as a real scheduler would.
 pub struct EngineHost {
-    engine: Mutex<SimulatedEngine>,
+    engine: Arc<Mutex<SimulatedEngine>>,
 }
 
 /// What one request did.
@@ -55,13 +57,15 @@ impl EngineHost {
             page_size: usize::from(page_size),
         });
         EngineHost {
-            engine: Mutex::new(engine),
+            engine: Arc::new(Mutex::new(engine)),
         }
     }
 
     /// Serves one prompt: looks it up, makes room, stores what is new and publishes both.
     ///
     /// The simulated prefill time is waited for after publishing, outside the lock; `transferred` pages cost none.
+    /// A caller that gives up waiting does not stop the request: half of it would leave copies in the mesh that no
+    /// eviction can name. Must be called within a tokio runtime.
     ///
     /// Errors: [`EngineError`].
     pub async fn run(
@@ -71,52 +75,67 @@ impl EngineHost {
         pages: Vec<Fingerprint>,
         transferred: bool,
     ) -> Result<EngineRun, EngineError> {
-        let mut engine = self.engine.lock().await;
-        let mut run = if transferred {
-            engine.receive(namespace, &pages)
-        } else {
-            engine.run(namespace, &pages)
-        };
-        let evicted_pages = run.evicted.iter().map(|range| u32::from(range.len)).sum();
-        let mut publishes = Vec::with_capacity(2);
-        if !run.evicted.is_empty() {
-            publishes.push(Publish::Drop {
-                copies: std::mem::take(&mut run.evicted),
-            });
-        }
-        if run.stored_len > 0 {
-            let mut path = pages;
-            path.truncate((run.stored_from + run.stored_len) as usize);
-            publishes.push(Publish::Store {
-                source: SOURCE,
-                namespace,
-                tier: Tier::Device,
-                pages: path,
-                from: run.stored_from,
-                renew: false,
-            });
-        }
-        let (_, results) = mesh.publish(publishes).await?;
-        for result in results {
-            let names = result?.stored.into_iter().map(|stored| engines::StoredRun {
-                page: stored.page,
-                len: stored.len,
-                seq: stored.seq,
-                idx: stored.idx,
-            });
-            // The lock is held since the run, so no name can come too late.
-            let gone = engine.stored(&run, names);
-            debug_assert!(gone.is_empty());
-        }
-        drop(engine);
+        let (engine, mesh) = (Arc::clone(&self.engine), mesh.clone());
+        let request = async move { serve(&engine, &mesh, namespace, pages, transferred).await };
+        let run = tokio::spawn(request).await.map_err(|_| ShutDown)??;
         if run.prefill_ns > 0 {
             tokio::time::sleep(std::time::Duration::from_nanos(run.prefill_ns)).await;
         }
-        Ok(EngineRun {
-            hit_pages: run.hit_pages,
-            stored_pages: run.stored_len,
-            evicted_pages,
-            prefill_ns: run.prefill_ns,
-        })
+        Ok(run)
     }
+}
+
+/// What one request does to the engine and to the node's log: whole, or not begun.
+async fn serve(
+    engine: &Mutex<SimulatedEngine>,
+    mesh: &Mesh,
+    namespace: Namespace,
+    pages: Vec<Fingerprint>,
+    transferred: bool,
+) -> Result<EngineRun, EngineError> {
+    let mut engine = engine.lock().await;
+    let mut run = if transferred {
+        engine.receive(namespace, &pages)
+    } else {
+        engine.run(namespace, &pages)
+    };
+    let evicted_pages = run.evicted.iter().map(|range| u32::from(range.len)).sum();
+    let mut publishes = Vec::with_capacity(2);
+    if !run.evicted.is_empty() {
+        publishes.push(Publish::Drop {
+            copies: std::mem::take(&mut run.evicted),
+        });
+    }
+    if run.stored_len > 0 {
+        let mut path = pages;
+        path.truncate((run.stored_from + run.stored_len) as usize);
+        publishes.push(Publish::Store {
+            source: SOURCE,
+            namespace,
+            tier: Tier::Device,
+            pages: path,
+            from: run.stored_from,
+            renew: false,
+        });
+    }
+    let (_, results) = mesh.publish(publishes).await?;
+    let mut gone = Vec::new();
+    for result in results {
+        let names = result?.stored.into_iter().map(|stored| engines::StoredRun {
+            page: stored.page,
+            len: stored.len,
+            seq: stored.seq,
+            idx: stored.idx,
+        });
+        gone.extend(engine.stored(&run, names));
+    }
+    if !gone.is_empty() {
+        mesh.publish(vec![Publish::Drop { copies: gone }]).await?;
+    }
+    Ok(EngineRun {
+        hit_pages: run.hit_pages,
+        stored_pages: run.stored_len,
+        evicted_pages,
+        prefill_ns: run.prefill_ns,
+    })
 }

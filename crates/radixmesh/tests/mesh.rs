@@ -1,6 +1,8 @@
 //! Whole nodes in one process over the in-memory transport.
 
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use radixmesh::node::Publish;
@@ -8,17 +10,27 @@ use radixmesh::radix_core::FingerprintKey;
 use radixmesh::radix_core::id::{Namespace, Rank, SourceId, Tier};
 use radixmesh::topology::Role;
 use radixmesh::transport::mem::Network;
-use radixmesh::{Config, Member, Mesh, Running};
+use radixmesh::{Config, Member, Mesh, Running, SimulatedEngine};
 
 const ROLES: [Role; 3] = [Role::Prefill, Role::Decode, Role::Router];
 
 async fn start(network: &Network, cluster: &str, rank: u16) -> Running {
+    start_with(network, cluster, rank, |_| ()).await
+}
+
+async fn start_with(
+    network: &Network,
+    cluster: &str,
+    rank: u16,
+    change: impl FnOnce(&mut Config),
+) -> Running {
     let member = |(number, role): (usize, &Role)| Member {
         role: *role,
         address: format!("node-{number}"),
     };
     let members = ROLES.iter().enumerate().map(member).collect();
-    let config = Config::new(cluster, FingerprintKey::new(42), members, Rank(rank));
+    let mut config = Config::new(cluster, FingerprintKey::new(42), members, Rank(rank));
+    change(&mut config);
     Mesh::start(config, Arc::new(network.transport()))
         .await
         .expect("a valid configuration")
@@ -142,4 +154,45 @@ async fn a_restarted_node_comes_back_by_snapshot_and_its_old_copies_are_gone() {
     for node in [first, second, third] {
         node.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_leaves_no_copy_that_no_eviction_can_name() {
+    let network = Network::new();
+    let running = start_with(&network, "four", 0, |config| {
+        config.simulated_engine = Some(SimulatedEngine {
+            capacity_pages: 4,
+            prefill_ns_per_token: 0,
+        });
+    })
+    .await;
+    let mesh = running.mesh();
+    let engine = mesh.engine().unwrap();
+    let mut lookup = mesh.lookup().unwrap();
+    let (first, second): (Vec<u32>, Vec<u32>) = ((0..64).collect(), (100..164).collect());
+
+    lookup.prompt(&first);
+    let pages = lookup.pages().to_vec();
+    let mut given_up = Box::pin(engine.run(mesh, Namespace::DEFAULT, pages, false));
+    let waits = poll_fn(|cx| Poll::Ready(given_up.as_mut().poll(cx).is_pending())).await;
+    assert!(waits, "for the node's thread");
+    drop(given_up);
+    eventually("the publish of the request that was given up", async || {
+        lookup.read(Namespace::DEFAULT) && lookup.matches().deepest() == 4
+    })
+    .await;
+
+    lookup.prompt(&second);
+    let pages = lookup.pages().to_vec();
+    let run = engine
+        .run(mesh, Namespace::DEFAULT, pages, false)
+        .await
+        .unwrap();
+    assert_eq!((run.stored_pages, run.evicted_pages), (4, 4));
+    lookup.prompt(&first);
+    mesh.read_exact(&mut lookup, Namespace::DEFAULT)
+        .await
+        .unwrap();
+    assert_eq!(lookup.matches().deepest(), 0, "the engine evicted it");
+    running.shutdown().await;
 }
