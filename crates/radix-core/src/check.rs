@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::digest::{self, CopyRun};
+use crate::holders::Piece;
 use crate::id::{Rank, Seq};
 use crate::index::Index;
 
@@ -14,38 +15,30 @@ impl Index {
     pub fn debug_check(&self) {
         let mut sums: BTreeMap<Rank, (u64, u64)> = BTreeMap::new();
         let mut parts: BTreeMap<(Rank, Seq), Vec<(Part, crate::body::NodeId)>> = BTreeMap::new();
-        let guard = self.tree.guard();
-        let holder_of = self.shared.holders.names(&guard);
-        self.tree.debug_check(|body| {
-            let spans = body.value.spans();
-            assert!(
-                spans.is_sorted_by_key(|span| (span.start, holder_of(span.holder))),
-                "spans are in order"
-            );
-            for piece in body.value.pieces() {
+        self.tree.debug_check(|body, value| {
+            let pieces = value.pieces();
+            assert!(pieces.is_sorted_by_key(Piece::key), "pieces are in order");
+            for piece in pieces {
                 assert!(
-                    piece.start < piece.end && piece.end <= body.len,
-                    "a span lies in its run"
+                    piece.start() < piece.end() && piece.end() <= body.len(),
+                    "a piece lies in its run"
                 );
-                assert_eq!(holder_of(piece.holder_index), piece.holder, "holder table");
-                let source = &self.ranks.by_rank[&piece.holder.rank].sources[&piece.holder.source];
-                assert_eq!(source.index, piece.holder_index, "index of a source");
                 let run = CopyRun {
                     seq: piece.seq,
-                    source: piece.holder.source,
+                    source: piece.holder().source,
                     tier: piece.tier,
                     namespace: self.tree.namespace_of(body.id),
-                    idx: u32::from(piece.idx),
-                    depth: body.depth + piece.start,
+                    idx: piece.idx(),
+                    depth: body.depth + piece.start(),
                 };
-                let pages = &body.run()[piece.start as usize..piece.end as usize];
-                let (digest, copies) = sums.entry(piece.holder.rank).or_default();
+                let pages = &body.run()[piece.start() as usize..piece.end() as usize];
+                let (digest, copies) = sums.entry(piece.holder().rank).or_default();
                 *digest = digest.wrapping_add(digest::sum(run, pages));
-                *copies += u64::from(piece.end - piece.start);
+                *copies += u64::from(piece.len());
                 let top = run.depth - run.idx;
                 let part = (body.depth, run.idx, piece.idx_end(), top);
                 parts
-                    .entry((piece.holder.rank, piece.seq))
+                    .entry((piece.holder().rank, piece.seq))
                     .or_default()
                     .push((part, body.id));
             }
@@ -61,10 +54,10 @@ impl Index {
                 (digest, copies),
                 "sums of rank {rank}"
             );
-            let of_sources: u64 = kept.sources.values().map(|source| source.copies).sum();
+            let of_sources: u64 = kept.sources.values().sum();
             assert_eq!(of_sources, copies, "copies of rank {rank} by source");
             assert!(
-                kept.sources.values().all(|source| source.copies > 0),
+                kept.sources.values().all(|copies| *copies > 0),
                 "sources have copies"
             );
         }

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::body::{ARC_BYTES, Body, Value};
-use crate::page::Fingerprint;
+use crate::body::{ARC_BYTES, Body, NodeId};
 use crate::rcu::{Guard, Slot, Writer, prefetch};
 use crate::sync::{AtomicU64, Ordering};
+use crate::value::Value;
 
 /// A key that no child has had: a probe ends here.
 const UNUSED: u64 = 0;
@@ -14,17 +14,17 @@ const UNUSED: u64 = 0;
 const SMALL: usize = 4;
 
 /// One entry. `key` stays when the child goes, so that probes run on.
-struct Entry<V> {
+struct Entry<V: Value> {
     key: AtomicU64,
     child: Slot<Body<V>>,
 }
 
 /// `[entries; power of two]`, shared by the versions of the node that owns it.
-pub(crate) struct ChildTable<V> {
+pub(crate) struct ChildTable<V: Value> {
     entries: Arc<[Entry<V>]>,
 }
 
-impl<V> Clone for ChildTable<V> {
+impl<V: Value> Clone for ChildTable<V> {
     fn clone(&self) -> Self {
         ChildTable {
             entries: Arc::clone(&self.entries),
@@ -49,24 +49,25 @@ impl<V: Value> ChildTable<V> {
         }
     }
 
-    /// Returns the child whose run begins with `page`.
+    /// Returns the child whose run begins with `page`, whose key is `key`.
     #[inline]
     pub(crate) fn get<'g>(
         &'g self,
-        page: Fingerprint,
+        key: u64,
+        page: &[V::Unit],
         guard: &'g Guard<'_>,
     ) -> Option<&'g Body<V>> {
-        let key = key_of(page);
-        for at in self.probe(key) {
+        let stored = as_stored(key);
+        for at in self.probe(stored) {
             let entry = &self.entries[at];
             let found = entry.key.load(Ordering::Relaxed);
             if found == UNUSED {
                 return None;
             }
-            if found == key
+            if found == stored
                 && let Some(child) = entry.child.load(guard)
                 // The entry may have changed hands between the two loads; the child itself cannot lie.
-                && child.first == page
+                && child.begins_with(key, page)
             {
                 return Some(child);
             }
@@ -74,34 +75,34 @@ impl<V: Value> ChildTable<V> {
         None
     }
 
-    /// Asks for the entry where a lookup of `page` begins.
+    /// Asks for the entry where a lookup of `key` begins.
     #[inline]
-    pub(crate) fn prefetch(&self, page: Fingerprint) {
-        if let Some(at) = self.probe(key_of(page)).next() {
+    pub(crate) fn prefetch(&self, key: u64) {
+        if let Some(at) = self.probe(as_stored(key)).next() {
             prefetch(&self.entries[at]);
         }
     }
 
-    /// Puts the next version of the child with first page `page` in place of the last one, or nothing.
+    /// Puts `child` (or nothing) in the place of child `old`, whose key is `key`.
     ///
     /// Panics: when there is no such child.
     pub(crate) fn replace(
         &self,
-        page: Fingerprint,
+        key: u64,
+        old: NodeId,
         child: Option<Arc<Body<V>>>,
         writer: &mut Writer,
     ) {
-        let key = key_of(page);
+        let stored = as_stored(key);
+        let is_old = |at: &usize| {
+            let entry = &self.entries[*at];
+            let child = || entry.child.load_as_writer(writer);
+            entry.key.load(Ordering::Relaxed) == stored
+                && child().is_some_and(|child| child.id == old)
+        };
         let at = self
-            .probe(key)
-            .find(|at| {
-                let entry = &self.entries[*at];
-                entry.key.load(Ordering::Relaxed) == key
-                    && entry
-                        .child
-                        .load(&writer.guard())
-                        .is_some_and(|child| child.first == page)
-            })
+            .probe(stored)
+            .find(is_old)
             .expect("a child that is replaced is in its parent's table");
         self.entries[at].child.replace(child, writer);
     }
@@ -110,13 +111,11 @@ impl<V: Value> ChildTable<V> {
     ///
     /// Returns whether there was room; if not, nothing changed.
     pub(crate) fn insert(&self, child: &Arc<Body<V>>, used: &mut u32, writer: &mut Writer) -> bool {
-        let key = key_of(child.first);
-        let at = self.probe(key).find(|at| {
-            let entry = &self.entries[*at];
-            entry.key.load(Ordering::Relaxed) == UNUSED
-                || entry.child.load(&writer.guard()).is_none()
-        });
-        let Some(at) = at else { return false };
+        let stored = as_stored(child.key);
+        let is_free = |at: &usize| self.entries[*at].child.load_as_writer(writer).is_none();
+        let Some(at) = self.probe(stored).find(is_free) else {
+            return false;
+        };
         let entry = &self.entries[at];
         if entry.key.load(Ordering::Relaxed) == UNUSED {
             if *used as usize >= fill_max(self.entries.len()) {
@@ -124,9 +123,28 @@ impl<V: Value> ChildTable<V> {
             }
             *used += 1;
         }
-        entry.key.store(key, Ordering::Relaxed);
+        entry.key.store(stored, Ordering::Relaxed);
         entry.child.replace(Some(Arc::clone(child)), writer);
         true
+    }
+
+    /// Returns a table of the size that fits `live` children, with all of these in it, and how many entries it
+    /// has filled. The children themselves are not touched; this table must be given up.
+    pub(crate) fn moved(&self, live: usize, writer: &mut Writer) -> (Self, u32) {
+        let table = Self::with_room(live);
+        let mut used = 0;
+        for entry in &*self.entries {
+            if entry.child.load_as_writer(writer).is_some() {
+                let stored = entry.key.load(Ordering::Relaxed);
+                let is_free = |at: &usize| table.entries[*at].key.load(Ordering::Relaxed) == UNUSED;
+                let at = table.probe(stored).find(is_free);
+                let to = &table.entries[at.expect("a table has room for what it was made for")];
+                to.key.store(stored, Ordering::Relaxed);
+                entry.child.hand_over(&to.child, writer);
+                used += 1;
+            }
+        }
+        (table, used)
     }
 
     /// Calls `visit` with every child.
@@ -176,7 +194,8 @@ fn fill_max(size: usize) -> usize {
     if size <= SMALL { size } else { size / 4 * 3 }
 }
 
-/// Returns the key of a page. Pages 0 and 1 share one, which costs a longer probe and nothing else.
-fn key_of(page: Fingerprint) -> u64 {
-    if page.0 == UNUSED { 1 } else { page.0 }
+/// Returns a key as entries hold it. Keys 0 and 1 are one there, which costs a longer probe and nothing else.
+#[inline]
+fn as_stored(key: u64) -> u64 {
+    if key == UNUSED { 1 } else { key }
 }

@@ -1,352 +1,301 @@
-//! The value of the replicated index: who holds which part of a run. A holder that drops part of a run
-//! only gets shorter spans; the run stays whole.
+//! The value of the replicated index as the writer keeps it: which copies lie on which part of a run. A
+//! holder that drops part of a run only gets shorter pieces; the run stays whole.
 
-use crate::body::Value;
-use crate::id::{Holder, Rank, Seq, Tier};
-use crate::limits::SPANS_CROWDED;
-use crate::rcu::prefetch;
+use crate::coverage::Coverage;
+use crate::id::{Holder, Rank, Seq, SourceId, Tier};
+use crate::limits::PIECES_CROWDED;
+use crate::page::Fingerprint;
+use crate::value::Value;
 
-/// Pages `start .. end` of a run at one holder and tier: what a reader needs, 8 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) start: u16,
-    pub(crate) end: u16,
-    /// Index in the holder table.
-    pub(crate) holder: u16,
-    pub(crate) tier: Tier,
-}
-
-/// The names of a span's copies: what only the writer needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Dot {
-    seq: Seq,
-    holder: Holder,
-    /// The page inside the op at the span's start.
-    idx: u16,
-}
-
-/// A span with its names.
+/// Copies `(seq, idx ..)` of one holder and tier on pages `start .. end` of a run. 24 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-    pub(crate) holder: Holder,
-    pub(crate) holder_index: u16,
-    pub(crate) tier: Tier,
     pub(crate) seq: Seq,
-    pub(crate) idx: u16,
+    rank: Rank,
+    source: SourceId,
+    start: u16,
+    end: u16,
+    idx: u16,
+    pub(crate) tier: Tier,
 }
 
 impl Piece {
+    /// Returns the piece of one op on pages `start .. end`, of which the first is copy `idx`.
+    pub(crate) fn new(
+        holder: Holder,
+        tier: Tier,
+        seq: Seq,
+        idx: u32,
+        start: u32,
+        end: u32,
+    ) -> Self {
+        Piece {
+            seq,
+            rank: holder.rank,
+            source: holder.source,
+            start: narrow(start),
+            end: narrow(end),
+            idx: narrow(idx),
+            tier,
+        }
+    }
+
+    /// Returns whose copies these are.
+    pub(crate) fn holder(&self) -> Holder {
+        Holder {
+            rank: self.rank,
+            source: self.source,
+        }
+    }
+
+    /// Returns the offset of the first page.
+    pub(crate) fn start(&self) -> u32 {
+        u32::from(self.start)
+    }
+
+    /// Returns the offset behind the last page.
+    pub(crate) fn end(&self) -> u32 {
+        u32::from(self.end)
+    }
+
+    /// Returns how many pages there are.
+    pub(crate) fn len(&self) -> u32 {
+        self.end() - self.start()
+    }
+
+    /// Returns the first page inside the op.
+    pub(crate) fn idx(&self) -> u32 {
+        u32::from(self.idx)
+    }
+
+    /// Returns the same as part of a copy's name.
+    pub(crate) fn idx_in_op(&self) -> u16 {
+        self.idx
+    }
+
     /// Returns the page inside the op behind the last one.
     pub(crate) fn idx_end(&self) -> u32 {
-        u32::from(self.idx) + (self.end - self.start)
+        self.idx() + self.len()
     }
 
     /// Returns the part between two offsets, if there is one.
     pub(crate) fn clipped(&self, start: u32, end: u32) -> Option<Piece> {
-        let (start, end) = (start.max(self.start), end.min(self.end));
+        let (start, end) = (start.max(self.start()), end.min(self.end()));
         (start < end).then(|| Piece {
-            start,
-            end,
-            idx: narrow(u32::from(self.idx) + (start - self.start)),
+            start: narrow(start),
+            end: narrow(end),
+            idx: narrow(self.idx() + (start - self.start())),
             ..*self
         })
     }
 
-    /// The order inside a node. Holders come in order among equal starts, so a reader's result needs no sort.
-    fn key(&self) -> (u32, Holder, Tier, Seq, u16) {
-        (self.start, self.holder, self.tier, self.seq, self.idx)
+    /// Returns the same copies `at` pages further down, or up.
+    fn moved(&self, at: i32) -> Piece {
+        let shifted = |offset: u32| narrow(offset.wrapping_add_signed(at));
+        Piece {
+            start: shifted(self.start()),
+            end: shifted(self.end()),
+            ..*self
+        }
+    }
+
+    /// Returns whether `next`, on the pages that follow, is the next part of the same op.
+    fn goes_on_as(&self, next: &Piece) -> bool {
+        (self.rank, self.source, self.tier, self.seq)
+            == (next.rank, next.source, next.tier, next.seq)
+            && self.idx_end() == next.idx()
+    }
+
+    /// The order inside a run.
+    pub(crate) fn key(&self) -> (Rank, SourceId, u16, Tier, Seq, u16) {
+        (
+            self.rank,
+            self.source,
+            self.start,
+            self.tier,
+            self.seq,
+            self.idx,
+        )
     }
 }
 
-/// The spans of a run, sorted by start, then holder.
-#[derive(Clone, Debug, Default)]
+/// The pieces of a run, by holder and then by start.
+#[derive(Debug, Default)]
 pub(crate) struct Holders {
-    spans: Box<[Span]>,
-    dots: Box<[Dot]>,
+    pieces: Vec<Piece>,
 }
 
 impl Holders {
-    /// Returns what a reader needs.
-    #[inline]
-    pub(crate) fn spans(&self) -> &[Span] {
-        &self.spans
+    /// Returns all pieces in order.
+    pub(crate) fn pieces(&self) -> &[Piece] {
+        &self.pieces
     }
 
-    /// Returns all spans with their names, in order.
-    pub(crate) fn pieces(&self) -> impl Iterator<Item = Piece> {
-        (0..self.spans.len()).map(|at| self.piece(at))
+    /// Returns the pieces of one rank.
+    fn of_rank(&self, rank: Rank) -> std::ops::Range<usize> {
+        let first = self.pieces.partition_point(|piece| piece.rank < rank);
+        let behind = &self.pieces[first..];
+        // Mostly there are few: looking is faster than another search.
+        let len = behind.iter().take_while(|piece| piece.rank == rank);
+        first..first + len.count()
     }
 
-    /// Returns the spans of one op, in order.
-    pub(crate) fn pieces_of(&self, rank: Rank, seq: Seq) -> impl Iterator<Item = Piece> {
-        let dots = self.dots.iter().enumerate();
-        dots.filter(move |(_, dot)| dot.seq == seq && dot.holder.rank == rank)
-            .map(|(at, _)| self.piece(at))
+    /// Returns the pieces of one op, by start.
+    pub(crate) fn pieces_of(&self, rank: Rank, seq: Seq) -> impl Iterator<Item = &Piece> {
+        let of_rank = self.pieces[self.of_rank(rank)].iter();
+        of_rank.filter(move |piece| piece.seq == seq)
     }
 
-    fn piece(&self, at: usize) -> Piece {
-        assemble(self.spans[at], self.dots[at])
+    /// Takes in one more piece.
+    pub(crate) fn insert(&mut self, piece: Piece) {
+        let at = (self.pieces).partition_point(|other| other.key() < piece.key());
+        if self.pieces.len() == self.pieces.capacity() {
+            // Doubling would waste more than most runs hold.
+            self.pieces.reserve_exact(1 + self.pieces.len() / 4);
+        }
+        self.pieces.insert(at, piece);
     }
 
-    /// Returns these spans and one more.
-    pub(crate) fn with(&self, piece: Piece) -> Holders {
-        let mut edit = Edit::of(self);
-        edit.insert(&piece);
-        edit.done()
-    }
-
-    /// Returns the spans without copies `idx` of `ranges` (sorted, apart) of one op, or `None` when it has
-    /// none of them. What goes is handed to `killed`.
-    pub(crate) fn without(
-        &self,
+    /// Drops copies `idx` of `ranges` (sorted, apart) of one op and returns whether there were any. What goes
+    /// is handed to `killed`.
+    pub(crate) fn remove(
+        &mut self,
         rank: Rank,
         seq: Seq,
         ranges: &[(u32, u32)],
         mut killed: impl FnMut(&Piece),
-    ) -> Option<Holders> {
-        let mut edit: Option<Edit> = None;
-        for piece in self.pieces_of(rank, seq) {
-            // From indices inside the op to offsets inside the run.
-            let offset = |idx: u32| (piece.start + idx).saturating_sub(u32::from(piece.idx));
-            let first = ranges.partition_point(|(_, to)| *to <= u32::from(piece.idx));
-            let mut from = piece.start;
-            for range in ranges[first..]
-                .iter()
-                .take_while(|range| range.0 < piece.idx_end())
-            {
-                let edit = edit.get_or_insert_with(|| Edit::of(self));
-                if from == piece.start {
-                    edit.remove(&piece);
-                }
+    ) -> bool {
+        let of_rank = self.of_rank(rank);
+        let mut any = false;
+        // From behind, so that a place stays a place while pieces before it are still to be looked at.
+        for at in of_rank.rev() {
+            let piece = self.pieces[at];
+            let first = ranges.partition_point(|(_, to)| *to <= piece.idx());
+            let meets = |range: &&(u32, u32)| range.0 < piece.idx_end();
+            let mut meeting = ranges[first..].iter().take_while(meets).peekable();
+            if piece.seq != seq || meeting.peek().is_none() {
+                continue;
+            }
+            any = true;
+            self.pieces.remove(at);
+            let offset = |idx: u32| (piece.start() + idx).saturating_sub(piece.idx());
+            let mut from = piece.start();
+            for range in meeting {
                 let dead = piece.clipped(offset(range.0), offset(range.1));
-                let dead = dead.expect("the range meets the span");
+                let dead = dead.expect("the range meets the piece");
                 killed(&dead);
-                if let Some(left) = piece.clipped(from, dead.start) {
-                    edit.insert(&left);
+                if let Some(left) = piece.clipped(from, dead.start()) {
+                    self.insert(left);
                 }
-                from = dead.end;
+                from = dead.end();
             }
-            if let (Some(edit), true) = (&mut edit, from > piece.start)
-                && let Some(left) = piece.clipped(from, piece.end)
-            {
-                edit.insert(&left);
+            if let Some(left) = piece.clipped(from, piece.end()) {
+                self.insert(left);
             }
         }
-        edit.map(Edit::done)
-    }
-
-    /// Returns the spans of `pieces` in order.
-    fn from_pieces(mut pieces: Vec<Piece>) -> Holders {
-        if !pieces.is_sorted_by_key(Piece::key) {
-            pieces.sort_unstable_by_key(Piece::key);
+        if any && self.pieces.len() * 2 < self.pieces.capacity() {
+            self.pieces.shrink_to_fit();
         }
-        Holders {
-            spans: pieces.iter().map(span).collect(),
-            dots: pieces.iter().map(dot).collect(),
-        }
+        any
     }
 
-    /// Returns the spans that end at `at`, for [`continued`]: `(name, idx behind the last, place)`, sorted.
-    fn open_at(&self, at: u32) -> Vec<(Name, u32, usize)> {
-        let ends = self
-            .pieces()
-            .enumerate()
-            .filter(|(_, piece)| piece.end == at);
-        let mut open: Vec<_> = ends
-            .map(|(place, piece)| (name(&piece), piece.idx_end(), place))
-            .collect();
-        open.sort_unstable();
-        open
-    }
-
-    /// Returns how many spans cross offset `at`.
+    /// Returns how many pieces cross offset `at`.
     fn crossing(&self, at: u32) -> usize {
-        let crosses = |span: &&Span| u32::from(span.start) < at && at < u32::from(span.end);
-        self.spans.iter().filter(crosses).count()
-    }
-}
-
-/// A copy of a node's spans that is being changed.
-struct Edit {
-    spans: Vec<Span>,
-    dots: Vec<Dot>,
-}
-
-impl Edit {
-    fn of(holders: &Holders) -> Edit {
-        // One cut in the middle of a span makes two of it.
-        let room = holders.spans.len() + 1;
-        let (mut spans, mut dots) = (Vec::with_capacity(room), Vec::with_capacity(room));
-        spans.extend_from_slice(&holders.spans);
-        dots.extend_from_slice(&holders.dots);
-        Edit { spans, dots }
-    }
-
-    /// Returns the place of `piece`, or where it would be.
-    fn place(&self, piece: &Piece) -> usize {
-        let first = self
-            .spans
-            .partition_point(|span| u32::from(span.start) < piece.start);
-        let tie = |at: &usize| {
-            let (span, dot) = (self.spans[*at], self.dots[*at]);
-            u32::from(span.start) == piece.start && assemble(span, dot).key() < piece.key()
-        };
-        first + (first..self.spans.len()).take_while(tie).count()
-    }
-
-    fn insert(&mut self, piece: &Piece) {
-        let at = self.place(piece);
-        self.spans.insert(at, span(piece));
-        self.dots.insert(at, dot(piece));
-    }
-
-    fn remove(&mut self, piece: &Piece) {
-        let at = self.place(piece);
-        self.spans.remove(at);
-        self.dots.remove(at);
-    }
-
-    fn done(self) -> Holders {
-        Holders {
-            spans: self.spans.into_boxed_slice(),
-            dots: self.dots.into_boxed_slice(),
-        }
+        let crosses = |piece: &&Piece| piece.start() < at && at < piece.end();
+        self.pieces.iter().filter(crosses).count()
     }
 }
 
 impl Value for Holders {
-    fn split(&self, at: u32) -> (Self, Self) {
-        let head = self
-            .pieces()
-            .filter_map(|piece| piece.clipped(0, at))
-            .collect();
-        let behind = |piece: Piece| {
-            piece.clipped(at, u32::MAX).map(|piece| Piece {
-                start: piece.start - at,
-                end: piece.end - at,
-                ..piece
-            })
-        };
-        let tail = self.pieces().filter_map(behind).collect();
-        (Holders::from_pieces(head), Holders::from_pieces(tail))
+    type Unit = Fingerprint;
+    type View = Coverage;
+
+    fn view(&self, len: u32) -> Coverage {
+        Coverage::of(&self.pieces, len)
     }
 
-    fn join(&self, behind: &Self, at: u32) -> Self {
-        let mut pieces: Vec<Piece> = self.pieces().collect();
-        let open = self.open_at(at);
-        for piece in behind.pieces() {
-            let before = if piece.start == 0 {
-                continued(&open, &piece)
-            } else {
-                None
-            };
-            let (start, end) = (piece.start + at, piece.end + at);
+    fn split_off(&mut self, at: u32) -> Self {
+        let at_i32 = at.cast_signed();
+        let behind = |piece: &Piece| Some(piece.clipped(at, u32::MAX)?.moved(-at_i32));
+        let mut tail: Vec<Piece> = self.pieces.iter().filter_map(behind).collect();
+        // Pieces that began before the cut now begin at it, so those of one holder may be out of order.
+        sort(&mut tail);
+        let mut head: Vec<Piece> = self
+            .pieces
+            .iter()
+            .filter_map(|p| p.clipped(0, at))
+            .collect();
+        head.shrink_to_fit();
+        tail.shrink_to_fit();
+        self.pieces = head;
+        Holders { pieces: tail }
+    }
+
+    fn join(&mut self, behind: Self, at: u32) {
+        let mut rest = Vec::new();
+        for piece in behind.pieces {
+            let goes_on = |other: &Piece| other.end() == at && other.goes_on_as(&piece);
+            let before = self
+                .of_rank(piece.rank)
+                .find(|at| goes_on(&self.pieces[*at]));
             match before {
-                Some(found) => pieces[found].end = end,
-                None => pieces.push(Piece {
-                    start,
-                    end,
-                    ..piece
-                }),
+                Some(before) if piece.start == 0 => {
+                    self.pieces[before].end = narrow(piece.end() + at);
+                }
+                _ => rest.push(piece.moved(at.cast_signed())),
             }
         }
-        Holders::from_pieces(pieces)
+        self.pieces.reserve_exact(rest.len());
+        self.pieces.append(&mut rest);
+        sort(&mut self.pieces);
     }
 
     fn is_joinable(&self, behind: &Self, at: u32) -> bool {
-        let (head, tail) = (self.spans.len(), behind.spans.len());
-        if head + tail <= SPANS_CROWDED / 2 {
+        let (head, tail) = (self.pieces.len(), behind.pieces.len());
+        if head + tail <= PIECES_CROWDED / 2 {
             return true;
         }
         // Otherwise only two parts of one story: nearly all of the tail goes on from the head.
-        let at_head = behind.spans.partition_point(|span| span.start == 0);
-        if at_head * 8 < tail * 7 {
-            return false;
-        }
-        let open = self.open_at(at);
-        let goes_on = behind
-            .pieces()
-            .take(at_head)
-            .filter(|piece| continued(&open, piece).is_some())
-            .count();
-        goes_on * 8 >= tail * 7
+        let goes_on = |piece: &&Piece| {
+            let mut of_rank = self.pieces[self.of_rank(piece.rank)].iter();
+            piece.start == 0 && of_rank.any(|other| other.end() == at && other.goes_on_as(piece))
+        };
+        behind.pieces.iter().filter(goes_on).count() * 8 >= tail * 7
     }
 
     fn covered(&self) -> u32 {
-        self.spans
-            .iter()
-            .map(|span| u32::from(span.end))
-            .max()
-            .unwrap_or(0)
+        let ends = self.pieces.iter().map(Piece::end);
+        ends.max().unwrap_or(0)
     }
 
     fn crowded(&self) -> Option<u32> {
-        if self.spans.len() <= SPANS_CROWDED {
+        let all = self.pieces.len();
+        if all <= PIECES_CROWDED {
             return None;
         }
-        let first = self.spans.partition_point(|span| span.start == 0);
-        let inner = &self.spans[first..];
-        let at = u32::from(inner.get(inner.len() / 2)?.start);
-        // A cut helps when few spans cross it and many begin behind it; else the halves would be as crowded.
-        (inner.len() >= first && self.crossing(at) * 4 <= self.spans.len()).then_some(at)
-    }
-
-    #[inline]
-    fn prefetch(&self) {
-        if let Some(first) = self.spans.first() {
-            prefetch(first);
+        let inside = self
+            .pieces
+            .iter()
+            .map(Piece::start)
+            .filter(|start| *start > 0);
+        let mut inside: Vec<u32> = inside.collect();
+        if inside.len() * 2 < all {
+            return None;
         }
+        let middle = inside.len() / 2;
+        let (_, at, _) = inside.select_nth_unstable(middle);
+        // A cut helps when few pieces cross it and many begin behind it; else the halves would be as crowded.
+        (self.crossing(*at) * 4 <= all).then_some(*at)
     }
 
     fn heap_bytes(&self) -> usize {
-        size_of_val::<[Span]>(&self.spans) + size_of_val::<[Dot]>(&self.dots)
+        self.pieces.capacity() * size_of::<Piece>()
     }
 }
 
-/// What two spans must share to be one.
-type Name = (Holder, Tier, Seq);
-
-fn name(piece: &Piece) -> Name {
-    (piece.holder, piece.tier, piece.seq)
-}
-
-/// Returns the place of the span that `piece`, at the head of the next run, goes on from.
-fn continued(open: &[(Name, u32, usize)], piece: &Piece) -> Option<usize> {
-    let key = (name(piece), u32::from(piece.idx));
-    let found = open
-        .binary_search_by_key(&key, |(name, idx, _)| (*name, *idx))
-        .ok()?;
-    Some(open[found].2)
-}
-
-fn assemble(span: Span, dot: Dot) -> Piece {
-    Piece {
-        start: u32::from(span.start),
-        end: u32::from(span.end),
-        holder: dot.holder,
-        holder_index: span.holder,
-        tier: span.tier,
-        seq: dot.seq,
-        idx: dot.idx,
-    }
-}
-
-fn span(piece: &Piece) -> Span {
-    Span {
-        start: narrow(piece.start),
-        end: narrow(piece.end),
-        holder: piece.holder_index,
-        tier: piece.tier,
-    }
-}
-
-fn dot(piece: &Piece) -> Dot {
-    Dot {
-        seq: piece.seq,
-        holder: piece.holder,
-        idx: piece.idx,
+fn sort(pieces: &mut [Piece]) {
+    if !pieces.is_sorted_by_key(Piece::key) {
+        pieces.sort_unstable_by_key(Piece::key);
     }
 }
 

@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::body::Value;
-use crate::holder_table::{HolderNumbers, HolderTable};
+use crate::body::{NodeId, to_u32};
 use crate::holders::Holders;
 use crate::id::{
     CopyId, CopyRange, Holder, Incarnation, Namespace, OpId, OriginId, Rank, Seq, SourceId,
@@ -17,7 +16,7 @@ use crate::ranks::Ranks;
 use crate::rcu::Domain;
 use crate::reader::{Reader, Shared};
 use crate::run::{InsertError, InsertRun, PathCopies, SnapshotRun, TooManyReaders};
-use crate::tree::Tree;
+use crate::tree::{Shape, Tree};
 
 /// The sizes an index is built with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +58,8 @@ pub struct Index {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tree: Tree<Holders>,
     pub(crate) ranks: Ranks,
-    pub(crate) numbers: HolderNumbers,
+    /// Empty between ops; here so that its memory is used again.
+    pub(crate) covered: Vec<NodeId>,
 }
 
 impl Index {
@@ -68,16 +68,19 @@ impl Index {
     pub fn new(config: IndexConfig) -> Index {
         let (_, writer) = Domain::new(config.readers_max.clamp(1, READERS_MAX));
         let run_pages_max = config.run_pages_max.clamp(1, RUN_PAGES_MAX);
-        let tree = Tree::new(writer, crate::body::to_u32(run_pages_max));
+        let shape = Shape {
+            page: 1,
+            run_max: to_u32(run_pages_max),
+        };
+        let tree = Tree::new(writer, shape);
         Index {
             shared: Arc::new(Shared {
                 root: Arc::clone(tree.root()),
-                holders: HolderTable::new(),
                 positions: Positions::new(),
             }),
             tree,
             ranks: Ranks::default(),
-            numbers: HolderNumbers::new(),
+            covered: Vec::new(),
         }
     }
 
@@ -220,15 +223,16 @@ impl Index {
             pages,
             &self.tree.guard(),
             |body, depth, matched| {
-                let pieces = body.value.pieces().filter(|piece| piece.holder == holder);
+                let pieces = self.tree.value(body.id).pieces().iter();
+                let pieces = pieces.filter(|piece| piece.holder() == holder);
                 found.extend(
                     pieces
                         .filter_map(|piece| piece.clipped(0, matched))
                         .map(|piece| PathCopies {
-                            page: depth + piece.start,
-                            len: piece.end - piece.start,
+                            page: depth + piece.start(),
+                            len: piece.len(),
                             seq: piece.seq,
-                            idx: piece.idx,
+                            idx: piece.idx_in_op(),
                             tier: piece.tier,
                         }),
                 );
@@ -261,11 +265,10 @@ impl Index {
         let wide = |len: usize| u64::try_from(len).expect("usize is at most 64 bits");
         let bytes = self.tree.heap_bytes()
             + self.ranks.heap_bytes()
-            + self.numbers.heap_bytes()
             + self.shared.positions.heap_bytes(&self.tree.guard());
         IndexStats {
             nodes: wide(self.tree.runs().count()),
-            pages: self.tree.runs().map(|body| u64::from(body.len)).sum(),
+            pages: self.tree.runs().map(|body| u64::from(body.len())).sum(),
             copies: self
                 .ranks
                 .by_rank
@@ -295,9 +298,7 @@ impl Index {
 const _: () = {
     const fn is_send<T: Send>() {}
     const fn is_sync<T: Sync>() {}
-    const fn is_value<T: Value>() {}
     is_send::<Index>();
     is_sync::<Index>();
     is_send::<Reader>();
-    is_value::<Holders>();
 };

@@ -2,12 +2,11 @@
 
 use crate::body::to_u32;
 use crate::digest::{self, CopyRun};
-use crate::holders::Piece;
-use crate::id::{Holder, Namespace, Rank, Seq, SourceId, Tier};
+use crate::holders::{Holders, Piece};
+use crate::id::{Holder, Namespace, Rank, Seq, Tier};
 use crate::index::Index;
 use crate::limits::{DEPTH_PAGES_MAX, INSERT_PAGES_MAX, SOURCES_PER_RANK_MAX};
 use crate::page::Fingerprint;
-use crate::ranks::Source;
 use crate::run::{InsertError, InsertRun, Place};
 use crate::tree::Cursor;
 
@@ -46,12 +45,17 @@ impl Index {
         if depth < u32::from(idx) || !self.is_free(rank, seq, idx, &run, start, depth) {
             return Err(InsertError::Misplaced { rank, seq });
         }
-        let holder_index = self.holder_index(rank, run.source)?;
+        let known = self.ranks.by_rank.get(&rank).map(|copies| &copies.sources);
+        if known.is_some_and(|sources| {
+            sources.len() >= SOURCES_PER_RANK_MAX && !sources.contains_key(&run.source)
+        }) {
+            return Err(InsertError::TooManyHolders);
+        }
         let holder = Holder {
             rank,
             source: run.source,
         };
-        self.grow(start, seq, idx, run.tier, (holder, holder_index), run.pages);
+        self.grow(start, seq, idx, run.tier, holder, run.pages);
         let namespace = match start {
             Start::Path(namespace, _) => namespace,
             Start::Below(cursor) => self.tree.namespace_of(cursor.node),
@@ -67,19 +71,11 @@ impl Index {
             },
             run.pages,
         );
-        let copies = self
-            .ranks
-            .by_rank
-            .get_mut(&rank)
-            .expect("made by holder_index");
+        let copies = self.ranks.by_rank.entry(rank).or_default();
         let added = u64::from(to_u32(run.pages.len()));
         copies.digest = copies.digest.wrapping_add(sum);
         copies.copies += added;
-        copies
-            .sources
-            .get_mut(&run.source)
-            .expect("made by holder_index")
-            .copies += added;
+        *copies.sources.entry(run.source).or_default() += added;
         Ok(())
     }
 
@@ -114,15 +110,16 @@ impl Index {
             return true;
         };
         let body = self.tree.body(deepest);
-        let last = body
-            .value
+        let last = self
+            .tree
+            .value(deepest)
             .pieces_of(rank, seq)
             .last()
             .expect("the node was remembered for this op");
-        let same_run = last.holder.source == run.source
+        let same_run = last.holder().source == run.source
             && last.tier == run.tier
             && last.idx_end() <= u32::from(idx)
-            && body.depth + last.end + (u32::from(idx) - last.idx_end()) == depth;
+            && body.depth + last.end() + (u32::from(idx) - last.idx_end()) == depth;
         let end = match start {
             Start::Below(cursor) => Some(cursor),
             Start::Path(namespace, pages) => self
@@ -137,39 +134,20 @@ impl Index {
             let node = self.tree.parent(at.node);
             at = Cursor {
                 node,
-                offset: self.tree.body(node).len,
+                offset: self.tree.body(node).len(),
             };
         }
-        at.node == deepest && at.offset >= last.end
+        at.node == deepest && at.offset >= last.end()
     }
 
-    /// Returns the index of a holder in the holder table, which may be new.
-    fn holder_index(&mut self, rank: Rank, source: SourceId) -> Result<u16, InsertError> {
-        if let Some(copies) = self.ranks.by_rank.get(&rank) {
-            if let Some(source) = copies.sources.get(&source) {
-                return Ok(source.index);
-            }
-            if copies.sources.len() >= SOURCES_PER_RANK_MAX {
-                return Err(InsertError::TooManyHolders);
-            }
-        }
-        let holder = Holder { rank, source };
-        let index = self
-            .numbers
-            .assign(holder, &self.shared.holders, self.tree.writer())
-            .ok_or(InsertError::TooManyHolders)?;
-        let copies = self.ranks.by_rank.entry(rank).or_default();
-        copies.sources.insert(source, Source { index, copies: 0 });
-        Ok(index)
-    }
-
+    /// Puts the copies into the tree and remembers the op.
     fn grow(
         &mut self,
         start: Start<'_>,
         seq: Seq,
         idx: u16,
         tier: Tier,
-        (holder, holder_index): (Holder, u16),
+        holder: Holder,
         pages: &[Fingerprint],
     ) {
         let joined;
@@ -181,33 +159,21 @@ impl Index {
                 (self.tree.namespace(namespace), path.len(), &joined[..])
             }
         };
-        let mut covered = Vec::new();
-        let cover = |value: &crate::holders::Holders, start, end, first: usize| {
-            let idx = idx as usize + (first - skip);
-            value.with(Piece {
-                start,
-                end,
-                holder,
-                holder_index,
-                tier,
-                seq,
-                idx: u16::try_from(idx).expect("checked against INSERT_PAGES_MAX"),
-            })
+        let cover = |value: &mut Holders, start, end, first: usize| {
+            let idx = u32::from(idx) + to_u32(first - skip);
+            value.insert(Piece::new(holder, tier, seq, idx, start, end));
         };
-        self.tree
-            .grow(cursor, pages, skip, cover, &mut self.ranks, &mut covered);
+        let mut covered = std::mem::take(&mut self.covered);
+        (self.tree).grow(cursor, pages, skip, cover, &mut self.ranks, &mut covered);
         let deepest = *covered
             .last()
             .expect("a run has pages, and the last one is covered");
-        let copies = self
-            .ranks
-            .by_rank
-            .get_mut(&holder.rank)
-            .expect("made by holder_index");
+        let copies = self.ranks.by_rank.entry(holder.rank).or_default();
         copies.ops.insert(seq, deepest);
-        for node in covered {
+        for node in covered.drain(..) {
             self.tree.relieve(node, &mut self.ranks);
         }
+        self.covered = covered;
     }
 
     /// Returns where a live copy lies: its page's offset, and the span it is part of.
@@ -215,11 +181,10 @@ impl Index {
         let idx = u32::from(idx);
         let mut node = self.ranks.deepest(rank, seq)?;
         loop {
-            let body = self.tree.body(node);
-            for piece in body.value.pieces_of(rank, seq) {
-                if u32::from(piece.idx) <= idx && idx < piece.idx_end() {
-                    let offset = piece.start + (idx - u32::from(piece.idx));
-                    return Some((Cursor { node, offset }, piece));
+            for piece in self.tree.value(node).pieces_of(rank, seq) {
+                if piece.idx() <= idx && idx < piece.idx_end() {
+                    let offset = piece.start() + (idx - piece.idx());
+                    return Some((Cursor { node, offset }, *piece));
                 }
             }
             if !self.reaches_above(node, rank, seq, idx) {
@@ -231,10 +196,9 @@ impl Index {
 
     /// Returns whether copy `idx` of an op, if live and not in `node`, may lie above it.
     fn reaches_above(&self, node: crate::body::NodeId, rank: Rank, seq: Seq, idx: u32) -> bool {
-        let body = self.tree.body(node);
-        let first = body.value.pieces_of(rank, seq).next();
-        // Without a span here nothing is known; the namespace ends the way.
-        first.is_none_or(|piece| piece.start + idx < u32::from(piece.idx))
+        let first = self.tree.value(node).pieces_of(rank, seq).next();
+        // Without a piece here nothing is known; the namespace ends the way.
+        first.is_none_or(|piece| piece.start() + idx < piece.idx())
             && self.tree.is_run(self.tree.parent(node))
     }
 }

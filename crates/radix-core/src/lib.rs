@@ -25,18 +25,22 @@ mod snapshot;
 
 mod body;
 mod children;
+mod coverage;
 mod digest;
-mod holder_table;
 mod holders;
+mod nodes;
 mod ranks;
 mod tree;
+mod value;
 
-#[expect(
-    unsafe_code,
-    reason = "shared values behind atomic pointers; the one module that has them"
-)]
+#[expect(unsafe_code, reason = "shared values behind atomic pointers")]
 mod rcu;
 mod sync;
+#[expect(
+    unsafe_code,
+    reason = "an array that grows while it is read; with `rcu` the only module that has them"
+)]
+mod units;
 
 #[cfg(test)]
 #[cfg(not(radixmesh_loom))]

@@ -8,13 +8,11 @@ pub const RUN_PAGES_MAX: usize = 32_768;
 pub const DEPTH_PAGES_MAX: u32 = u32::MAX / 2;
 /// The most sources that one rank may have copies for at a time.
 pub const SOURCES_PER_RANK_MAX: usize = 1_024;
-/// The most holders with copies at a time, over all ranks: their dense index is a `u16`.
-pub const HOLDERS_MAX: usize = 65_535;
 /// The most reader slots an index may be configured with.
 pub const READERS_MAX: usize = 4_096;
 /// How often an exact read tries again before it gives up.
 pub const EXACT_READ_TRIES_MAX: usize = if cfg!(radixmesh_loom) { 2 } else { 8 };
-/// Spans in one node above which it is cut in two, when a cut helps.
-pub(crate) const SPANS_CROWDED: usize = if cfg!(test) { 12 } else { 128 };
+/// Pieces in one node above which it is cut in two, when a cut helps.
+pub(crate) const PIECES_CROWDED: usize = if cfg!(test) { 12 } else { 128 };
 /// Retired versions that are collected in one go.
 pub(crate) const RETIRED_BATCH: usize = if cfg!(radixmesh_loom) { 1 } else { 64 };

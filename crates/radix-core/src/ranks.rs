@@ -13,17 +13,10 @@ use crate::tree::Moves;
 pub(crate) struct RankCopies {
     /// Ops with live copies, and the node with the deepest of them.
     pub(crate) ops: BTreeMap<Seq, NodeId>,
-    /// Sources with live copies.
-    pub(crate) sources: BTreeMap<SourceId, Source>,
+    /// Sources with live copies, and how many.
+    pub(crate) sources: BTreeMap<SourceId, u64>,
     pub(crate) copies: u64,
     pub(crate) digest: u64,
-}
-
-/// One source's copies.
-pub(crate) struct Source {
-    /// Index in the holder table.
-    pub(crate) index: u16,
-    pub(crate) copies: u64,
 }
 
 /// All ranks with live copies.
@@ -53,7 +46,7 @@ impl Ranks {
         let tree = |len: usize, entry: usize| len * entry * 4 / 3;
         let rank = |copies: &RankCopies| {
             tree(copies.ops.len(), size_of::<(Seq, NodeId)>())
-                + tree(copies.sources.len(), size_of::<(SourceId, Source)>())
+                + tree(copies.sources.len(), size_of::<(SourceId, u64)>())
         };
         tree(self.by_rank.len(), size_of::<(Rank, RankCopies)>())
             + self.by_rank.values().map(rank).sum::<usize>()
@@ -63,7 +56,7 @@ impl Ranks {
 impl Moves<Holders> for Ranks {
     fn split(&mut self, kept: NodeId, tail_value: &Holders, head: NodeId, head_value: &Holders) {
         for piece in head_value.pieces() {
-            let (rank, seq) = (piece.holder.rank, piece.seq);
+            let (rank, seq) = (piece.holder().rank, piece.seq);
             if self.deepest(rank, seq) == Some(kept)
                 && tail_value.pieces_of(rank, seq).next().is_none()
             {
@@ -74,7 +67,7 @@ impl Moves<Holders> for Ranks {
 
     fn joined(&mut self, gone: NodeId, gone_value: &Holders, kept: NodeId) {
         for piece in gone_value.pieces() {
-            self.rename(piece.holder.rank, piece.seq, gone, kept);
+            self.rename(piece.holder().rank, piece.seq, gone, kept);
         }
     }
 }

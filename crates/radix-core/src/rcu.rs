@@ -174,19 +174,11 @@ impl Writer {
         self.collect_at = self.limbo.len() + RETIRED_BATCH;
     }
 
-    /// Opens a new epoch and returns the one that ended: see [`Writer::is_over`].
-    pub(crate) fn advance(&mut self) -> u64 {
+    /// Opens a new epoch.
+    fn advance(&mut self) {
         let ended = self.domain.epoch.load(Ordering::Relaxed);
         self.domain.epoch.store(ended + 1, Ordering::Release);
         fence(Ordering::SeqCst);
-        ended
-    }
-
-    /// Returns whether every reader has forgotten what was replaced in epoch `ended` or before.
-    #[must_use]
-    pub(crate) fn is_over(&self, ended: u64) -> bool {
-        fence(Ordering::SeqCst);
-        ended < self.domain.oldest_pin()
     }
 
     /// Returns the domain.
@@ -207,9 +199,12 @@ impl Drop for Writer {
     }
 }
 
+/// Added to the address of a value that another slot owns by now.
+const LENT: usize = 1;
+
 /// A place for one shared value that readers follow and the writer replaces.
 pub(crate) struct Slot<T> {
-    /// Null, or from `Arc::into_raw`: the slot owns one count.
+    /// Null, or from `Arc::into_raw`: the slot owns one count, unless the address is marked [`LENT`].
     at: AtomicPtr<T>,
     owns: PhantomData<Arc<T>>,
 }
@@ -228,23 +223,44 @@ impl<T: Send + Sync + 'static> Slot<T> {
     #[must_use]
     #[inline]
     pub(crate) fn load<'g>(&'g self, _guard: &'g Guard<'_>) -> Option<&'g T> {
-        let at = self.at.load(Ordering::Acquire);
+        let at = unmarked(self.at.load(Ordering::Acquire));
         // SAFETY: `at` is null or came from `Arc::into_raw`, and the slot's count on it ends in one of two
         // ways. `replace` hands the count to the writer's limbo, which keeps it while any guard that was
         // taken before lives (and `_guard` lives for 'g). Dropping the slot needs it unborrowed, and it is
-        // borrowed for 'g.
+        // borrowed for 'g. A lent value is owned by a slot of the same domain, for which the same holds.
+        unsafe { at.as_ref() }
+    }
+
+    /// Returns the content, as the writer.
+    #[must_use]
+    #[inline]
+    pub(crate) fn load_as_writer<'w>(&'w self, _writer: &'w Writer) -> Option<&'w T> {
+        let at = unmarked(self.at.load(Ordering::Relaxed));
+        // SAFETY: as for `load`; nothing is replaced or freed while the writer is borrowed.
         unsafe { at.as_ref() }
     }
 
     /// Puts `value` in place; the old content is freed when no reader can see it any more.
     pub(crate) fn replace(&self, value: Option<Arc<T>>, writer: &mut Writer) {
         let old = self.at.swap(into_raw(value), Ordering::AcqRel);
-        if !old.is_null() {
-            // SAFETY: `old` came from `Arc::into_raw`, and the swap took the slot's count out of it.
-            let old: Arc<T> = unsafe { Arc::from_raw(old) };
+        // SAFETY: the swap took the slot's count, if it had one, out of it.
+        if let Some(old) = unsafe { owned(old) } {
             let epoch = writer.domain.epoch.load(Ordering::Relaxed);
             writer.limbo.push_back((epoch, old));
         }
+    }
+
+    /// Makes `to`, an empty slot that no reader can see yet, the owner of the content. This slot still shows
+    /// it and must be given up: nothing may be put in its place, as readers of it would not see that go.
+    pub(crate) fn hand_over(&self, to: &Slot<T>, _writer: &mut Writer) {
+        let at = self.at.load(Ordering::Relaxed);
+        debug_assert!(
+            align_of::<T>() > LENT && at == unmarked(at),
+            "owned until now"
+        );
+        to.at.store(at, Ordering::Relaxed);
+        self.at
+            .store(at.map_addr(|at| at | LENT), Ordering::Relaxed);
     }
 }
 
@@ -265,13 +281,26 @@ fn into_raw<T>(value: Option<Arc<T>>) -> *mut T {
     value.map_or(ptr::null_mut(), |value| Arc::into_raw(value).cast_mut())
 }
 
+fn unmarked<T>(at: *mut T) -> *mut T {
+    at.map_addr(|at| at & !LENT)
+}
+
+/// Returns the value that a slot with this content owned.
+///
+/// # Safety
+/// `at` was the content of a slot that is dropped or was given other content, and is not used again.
+unsafe fn owned<T>(at: *mut T) -> Option<Arc<T>> {
+    if at.is_null() || at != unmarked(at) {
+        return None;
+    }
+    // SAFETY: `at` came from `Arc::into_raw`, and the caller took the slot's count out of it.
+    Some(unsafe { Arc::from_raw(at) })
+}
+
 impl<T> Drop for Slot<T> {
     fn drop(&mut self) {
-        let at = self.at.load(Ordering::Relaxed);
-        if !at.is_null() {
-            // SAFETY: `at` came from `Arc::into_raw`, the slot owns the count, and nobody borrows the slot.
-            drop(unsafe { Arc::from_raw(at) });
-        }
+        // SAFETY: nobody borrows the slot, and it ends here.
+        drop(unsafe { owned(self.at.load(Ordering::Relaxed)) });
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::holder_table::HolderTable;
 use crate::holders::Holders;
 use crate::id::Namespace;
 use crate::matches::Matches;
@@ -14,7 +13,6 @@ use crate::tree::Root;
 /// What the writer shares with its readers.
 pub(crate) struct Shared {
     pub(crate) root: Arc<Root<Holders>>,
-    pub(crate) holders: HolderTable,
     pub(crate) positions: Positions,
 }
 
@@ -29,12 +27,10 @@ impl Shared {
     ) {
         out.begin();
         self.root
-            .walk(namespace, pages, guard, |body, depth, matched| {
-                out.take(body.value.spans(), depth, matched);
-                // Where every holder has a hole, nothing deeper counts.
-                out.deepest() == depth + matched
+            // Where every holder has a hole, nothing deeper counts.
+            .walk(namespace, pages, guard, |body, _, matched| {
+                out.take(&body.view, matched)
             });
-        out.end(self.holders.names(guard));
     }
 }
 

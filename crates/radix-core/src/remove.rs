@@ -44,10 +44,10 @@ impl Index {
             return 0;
         };
         let of_source = |(seq, node): (&Seq, &NodeId)| {
-            let mut pieces = self.tree.body(*node).value.pieces_of(rank, *seq);
-            pieces
-                .next()
-                .is_some_and(|piece| piece.holder.source == source)
+            let mut pieces = self.tree.value(*node).pieces_of(rank, *seq);
+            let first = pieces.next();
+            first
+                .is_some_and(|piece| piece.holder().source == source)
                 .then_some(*seq)
         };
         // Later ops hang below earlier ones: from the leaves up there is less to join.
@@ -83,33 +83,30 @@ impl Index {
         loop {
             let body = std::sync::Arc::clone(self.tree.body(node));
             let parent = self.tree.parent(node);
-            if let Some(piece) = body.value.pieces_of(rank, seq).next() {
-                top = (body.depth + piece.start) - u32::from(piece.idx);
-                source = Some(piece.holder.source);
+            let value = self.tree.value_mut(node);
+            if let Some(piece) = value.pieces_of(rank, seq).next() {
+                top = (body.depth + piece.start()) - piece.idx();
+                source = Some(piece.holder().source);
             }
-            let value = body.value.without(rank, seq, ranges, |piece| {
-                dead += u64::from(piece.end - piece.start);
+            let any = value.remove(rank, seq, ranges, |piece| {
+                dead += u64::from(piece.len());
                 let run = CopyRun {
                     seq,
-                    source: piece.holder.source,
+                    source: piece.holder().source,
                     tier: piece.tier,
                     namespace,
-                    idx: u32::from(piece.idx),
-                    depth: body.depth + piece.start,
+                    idx: piece.idx(),
+                    depth: body.depth + piece.start(),
                 };
-                let pages = &body.run()[piece.start as usize..piece.end as usize];
+                let pages = &body.run()[piece.start() as usize..piece.end() as usize];
                 sum = sum.wrapping_add(digest::sum(run, pages));
             });
-            let left = value.as_ref().unwrap_or(&body.value);
-            if deepest_left.is_none() && left.pieces_of(rank, seq).next().is_some() {
+            if deepest_left.is_none() && value.pieces_of(rank, seq).next().is_some() {
                 deepest_left = Some(node);
             }
-            if let Some(value) = value {
-                changed.push(if self.tree.set_value(node, value) {
-                    node
-                } else {
-                    parent
-                });
+            if any {
+                let is_there = self.tree.changed(node);
+                changed.push(if is_there { node } else { parent });
             }
             // Above this nothing dies; but while nothing is left, look for what is.
             let enough = if deepest_left.is_some() {
@@ -139,9 +136,8 @@ impl Index {
                 .sources
                 .get_mut(&source)
                 .expect("the source has this op");
-            of_source.copies -= dead;
-            if of_source.copies == 0 {
-                self.numbers.release(of_source.index, self.tree.writer());
+            *of_source -= dead;
+            if *of_source == 0 {
                 copies.sources.remove(&source);
             }
             if copies.copies == 0 {

@@ -39,9 +39,9 @@ impl Index {
         let mut top = 0;
         loop {
             let body = self.tree.body(node);
-            for piece in body.value.pieces_of(rank, seq) {
-                top = (body.depth + piece.start) - u32::from(piece.idx);
-                parts.push((node, piece));
+            for piece in self.tree.value(node).pieces_of(rank, seq) {
+                top = (body.depth + piece.start()) - piece.idx();
+                parts.push((node, *piece));
             }
             let parent = self.tree.parent(node);
             if body.depth <= top || !self.tree.is_run(parent) {
@@ -49,29 +49,29 @@ impl Index {
             }
             node = parent;
         }
-        parts.sort_unstable_by_key(|(_, piece)| piece.idx);
+        parts.sort_unstable_by_key(|(_, piece)| piece.idx());
         let first = out.len();
         for (node, piece) in parts {
             let body = self.tree.body(node);
-            let pages = &body.run()[piece.start as usize..piece.end as usize];
+            let pages = &body.run()[piece.start() as usize..piece.end() as usize];
             let goes_on =
-                |run: &SnapshotRun| run.idx as usize + run.pages.len() == piece.idx as usize;
+                |run: &SnapshotRun| run.idx as usize + run.pages.len() == piece.idx() as usize;
             match out[first..].last_mut() {
                 Some((_, run)) if goes_on(run) => run.pages.extend_from_slice(pages),
                 _ => {
                     let start = Cursor {
                         node,
-                        offset: piece.start,
+                        offset: piece.start(),
                     };
                     let run = SnapshotRun {
-                        source: piece.holder.source,
+                        source: piece.holder().source,
                         tier: piece.tier,
                         place: self.snapshot_place(rank, start),
                         seq,
-                        idx: piece.idx,
+                        idx: piece.idx_in_op(),
                         pages: pages.to_vec(),
                     };
-                    out.push((body.depth + piece.start, run));
+                    out.push((body.depth + piece.start(), run));
                 }
             }
         }
@@ -87,18 +87,18 @@ impl Index {
                 if !self.tree.is_run(parent) {
                     return SnapshotPlace::Root(namespace);
                 }
-                (parent, self.tree.body(parent).len - 1)
+                (parent, self.tree.body(parent).len() - 1)
             }
         };
         let above = self
             .tree
-            .body(node)
-            .value
+            .value(node)
             .pieces()
+            .iter()
             .filter_map(|piece| piece.clipped(last, last + 1));
         let names = above
-            .filter(|piece| piece.holder.rank == rank)
-            .map(|piece| (piece.seq, piece.idx));
+            .filter(|piece| piece.holder().rank == rank)
+            .map(|piece| (piece.seq, piece.idx_in_op()));
         match names.min() {
             Some((seq, idx)) => SnapshotPlace::Copy { seq, idx },
             None => self.snapshot_path(namespace, node, last + 1),

@@ -1,34 +1,23 @@
-//! The tree itself: path-compressed over pages, generic in what a node carries. One writer changes it;
-//! readers follow [`Root`] under a guard. Which copies a value stands for is not known here.
+//! The tree itself: path-compressed, generic in what its runs are made of and in what a node carries. One
+//! writer changes it; readers follow [`Root`] under a guard. What a value stands for is not known here.
 
 use std::sync::Arc;
 
-use crate::body::{ARC_BYTES, Body, NodeId, Value, common_prefix, to_u32};
+use crate::body::{ARC_BYTES, Body, NodeId, common_prefix, to_u32};
 use crate::children::ChildTable;
 use crate::id::Namespace;
+use crate::nodes::{InPlace, Meta, Nodes};
 use crate::page::Fingerprint;
 use crate::rcu::{Domain, Guard, Slot, Writer};
+use crate::units::Units;
+use crate::value::{Adopted, Unit, Value, View};
 
 /// Where readers begin.
-pub(crate) struct Root<V> {
+pub(crate) struct Root<V: Value> {
     top: Slot<Body<V>>,
 }
 
-impl<V: Value> Root<V> {
-    /// Returns the node of a namespace; its children are the first runs.
-    #[inline]
-    pub(crate) fn namespace<'g>(
-        &'g self,
-        namespace: Namespace,
-        guard: &'g Guard<'_>,
-    ) -> Option<&'g Body<V>> {
-        self.top
-            .load(guard)?
-            .children
-            .as_ref()?
-            .get(Fingerprint(namespace.0), guard)
-    }
-
+impl<V: Value<Unit = Fingerprint>> Root<V> {
     /// Calls `visit` with every node along `pages`, the depth of its run and how many of its pages match,
     /// until `visit` returns false.
     #[inline]
@@ -40,21 +29,23 @@ impl<V: Value> Root<V> {
         mut visit: impl FnMut(&'g Body<V>, u32, u32) -> bool,
     ) {
         let pages = &pages[..pages.len().min(crate::limits::DEPTH_PAGES_MAX as usize)];
-        let Some(mut node) = self.namespace(namespace, guard) else {
+        let children = |of: &'g Body<V>| of.children.as_ref();
+        let spaces = self.top.load(guard).and_then(children);
+        let Some(mut node) = spaces.and_then(|table| table.get(namespace.0, &[], guard)) else {
             return;
         };
         let mut at = 0;
         while at < pages.len() {
-            let Some(next) = node
-                .children
-                .as_ref()
-                .and_then(|table| table.get(pages[at], guard))
+            let page = &pages[at..=at];
+            let Some(next) = children(node).and_then(|table| table.get(page[0].0, page, guard))
             else {
                 return;
             };
             next.prefetch(&pages[at..]);
-            let matched = common_prefix(next.run(), &pages[at..]);
-            if !visit(next, to_u32(at), to_u32(matched)) || matched < next.run().len() {
+            // The length may change; what is decided on is one look at it.
+            let run = next.run();
+            let matched = common_prefix(run, &pages[at..]);
+            if !visit(next, to_u32(at), to_u32(matched)) || matched < run.len() {
                 return;
             }
             at += matched;
@@ -63,7 +54,7 @@ impl<V: Value> Root<V> {
     }
 }
 
-/// Told when pages move from one node to another, so that whoever remembers node ids can follow.
+/// Told when units move from one node to another, so that whoever remembers node ids can follow.
 pub(crate) trait Moves<V> {
     /// The head of node `kept` is now node `head`.
     fn split(&mut self, kept: NodeId, tail_value: &V, head: NodeId, head_value: &V);
@@ -71,52 +62,50 @@ pub(crate) trait Moves<V> {
     fn joined(&mut self, gone: NodeId, gone_value: &V, kept: NodeId);
 }
 
-/// What the writer knows about a node.
-struct Meta<V> {
-    parent: NodeId,
-    /// The namespace's node.
-    root: NodeId,
-    /// Children in the table, and entries of it that were ever filled.
-    live: u32,
-    used: u32,
-    body: Arc<Body<V>>,
-}
-
-/// A place in the tree: the first `offset` pages of a node.
+/// A place in the tree: the first `offset` units of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) node: NodeId,
     pub(crate) offset: u32,
 }
 
+/// How the runs of a tree are cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Units of a page.
+    pub(crate) page: u32,
+    /// The most units of a run, a multiple of `page`.
+    pub(crate) run_max: u32,
+}
+
 /// The writer's side of the tree.
 pub(crate) struct Tree<V: Value> {
     root: Arc<Root<V>>,
     writer: Writer,
-    nodes: Vec<Option<Meta<V>>>,
-    free: Vec<NodeId>,
-    run_pages_max: u32,
+    nodes: Nodes<V>,
+    shape: Shape,
 }
 
 impl<V: Value> Tree<V> {
     /// Returns an empty tree.
-    pub(crate) fn new(writer: Writer, run_pages_max: u32) -> Self {
-        let top = Arc::new(Body::leaf(NodeId::TOP, 0, Arc::from([]), V::default()));
-        let meta = Meta {
-            parent: NodeId::TOP,
-            root: NodeId::TOP,
-            live: 0,
-            used: 0,
-            body: Arc::clone(&top),
-        };
+    pub(crate) fn new(writer: Writer, shape: Shape) -> Self {
+        let top = Arc::new(Body {
+            key: 0,
+            units: Units::new(&[], &[], 0),
+            view: V::default().view(0),
+            children: None,
+            depth: 0,
+            id: NodeId::TOP,
+        });
+        let mut nodes = Nodes::new();
+        let id = nodes.allocate();
+        nodes.put(id, fresh(id, id, Arc::clone(&top), V::default()));
+        let top = Slot::new(Some(top));
         Tree {
-            root: Arc::new(Root {
-                top: Slot::new(Some(top)),
-            }),
+            root: Arc::new(Root { top }),
             writer,
-            nodes: vec![Some(meta)],
-            free: Vec::new(),
-            run_pages_max,
+            nodes,
+            shape,
         }
     }
 
@@ -140,153 +129,168 @@ impl<V: Value> Tree<V> {
         &mut self.writer
     }
 
-    fn meta(&self, id: NodeId) -> &Meta<V> {
-        self.nodes[id.0 as usize]
-            .as_ref()
-            .expect("a remembered node is alive")
-    }
-
-    fn meta_mut(&mut self, id: NodeId) -> &mut Meta<V> {
-        self.nodes[id.0 as usize]
-            .as_mut()
-            .expect("a remembered node is alive")
-    }
-
     /// Returns whether the node exists.
     pub(crate) fn is_alive(&self, id: NodeId) -> bool {
-        self.nodes.get(id.0 as usize).is_some_and(Option::is_some)
+        self.nodes.is_alive(id)
     }
 
     /// Returns the node's present version.
+    #[inline]
     pub(crate) fn body(&self, id: NodeId) -> &Arc<Body<V>> {
-        &self.meta(id).body
+        &self.nodes.get(id).body
+    }
+
+    /// Returns what the writer knows of a node's run.
+    #[inline]
+    pub(crate) fn value(&self, id: NodeId) -> &V {
+        &self.nodes.get(id).value
+    }
+
+    /// Returns the same to be changed. When readers or the run depend on it, [`Tree::changed`] comes next.
+    #[inline]
+    pub(crate) fn value_mut(&mut self, id: NodeId) -> &mut V {
+        &mut self.nodes.get_mut(id).value
     }
 
     /// Returns the node above.
+    #[inline]
     pub(crate) fn parent(&self, id: NodeId) -> NodeId {
-        self.meta(id).parent
+        self.nodes.get(id).parent
     }
 
-    /// Returns whether the node is a run of pages, not a namespace or the top.
+    /// Returns how many children a node has.
+    pub(crate) fn children(&self, id: NodeId) -> u32 {
+        self.nodes.get(id).live
+    }
+
+    /// Returns whether the node is a run, not a namespace or the top.
+    #[inline]
     pub(crate) fn is_run(&self, id: NodeId) -> bool {
-        self.meta(id).parent != NodeId::TOP
+        self.nodes.get(id).parent != NodeId::TOP
     }
 
     /// Returns the namespace a node belongs to.
     pub(crate) fn namespace_of(&self, id: NodeId) -> Namespace {
-        Namespace(self.body(self.meta(id).root).run()[0].0)
+        Namespace(self.body(self.nodes.get(id).root).key)
     }
 
     /// Returns the namespace's node, made if need be.
     pub(crate) fn namespace(&mut self, namespace: Namespace) -> Cursor {
         self.lookup(namespace).unwrap_or_else(|| {
-            let run = Arc::from([Fingerprint(namespace.0)]);
-            let node = self.add_leaf(NodeId::TOP, run, V::default());
-            Cursor { node, offset: 1 }
+            let units = Units::new(&[], &[], 0);
+            let node = self.add_child(NodeId::TOP, namespace.0, units, V::default());
+            Cursor { node, offset: 0 }
         })
     }
 
     /// Returns the namespace's node.
     pub(crate) fn lookup(&self, namespace: Namespace) -> Option<Cursor> {
-        let node = self.child(NodeId::TOP, Fingerprint(namespace.0))?;
-        Some(Cursor { node, offset: 1 })
+        let node = self.child(NodeId::TOP, namespace.0, &[])?;
+        Some(Cursor { node, offset: 0 })
     }
 
-    fn child(&self, id: NodeId, page: Fingerprint) -> Option<NodeId> {
+    fn child(&self, id: NodeId, key: u64, page: &[V::Unit]) -> Option<NodeId> {
         let table = self.body(id).children.as_ref()?;
-        table.get(page, &self.guard()).map(|child| child.id)
+        table.get(key, page, &self.guard()).map(|child| child.id)
     }
 
-    /// Follows `pages` down from `at` as far as they exist; returns where that is and how many matched.
-    pub(crate) fn descend(&self, mut at: Cursor, pages: &[Fingerprint]) -> (Cursor, usize) {
+    /// Returns the child that begins with the first page of `units`.
+    #[inline]
+    fn child_on(&self, id: NodeId, units: &[V::Unit]) -> Option<NodeId> {
+        let page = &units[..self.shape.page as usize];
+        self.child(id, V::Unit::key(page), page)
+    }
+
+    /// Returns how many units of whole pages both begin with.
+    #[inline]
+    fn common(&self, a: &[V::Unit], b: &[V::Unit]) -> usize {
+        let units = common_prefix(a, b);
+        match self.shape.page as usize {
+            1 => units,
+            page => units - units % page,
+        }
+    }
+
+    /// Follows `units`, which are whole pages, down from `at` as far as they exist; returns where that is and
+    /// how many matched.
+    #[inline]
+    pub(crate) fn descend(&self, mut at: Cursor, units: &[V::Unit]) -> (Cursor, usize) {
         let mut done = 0;
         loop {
             let run = self.body(at.node).run();
-            let matched = common_prefix(&run[at.offset as usize..], &pages[done..]);
+            let matched = self.common(&run[at.offset as usize..], &units[done..]);
             done += matched;
             at.offset += to_u32(matched);
-            if done == pages.len() || (at.offset as usize) < run.len() {
+            if done == units.len() || (at.offset as usize) < run.len() {
                 return (at, done);
             }
-            match self.child(at.node, pages[done]) {
+            match self.child_on(at.node, &units[done..]) {
                 Some(node) => at = Cursor { node, offset: 0 },
                 None => return (at, done),
             }
         }
     }
 
-    /// Makes `pages` exist below `at` and lets `cover` change the value of every node that holds some of
-    /// them from `pages[skip]` on; the pages before are only the path there.
+    /// Makes `units`, which are whole pages, exist below `at` and lets `cover` change the value of every node
+    /// that holds some of them from `units[skip]` on; those before are only the path there.
     ///
-    /// `cover` gets the node's value, the first offset, the offset behind the last, and the index in
-    /// `pages` of the first. The nodes covered are appended to `covered`, deepest last.
+    /// `cover` gets the node's value, the first offset, the offset behind the last, and the index in `units`
+    /// of the first. The nodes covered are appended to `covered`, deepest last.
     pub(crate) fn grow(
         &mut self,
         mut at: Cursor,
-        pages: &[Fingerprint],
+        units: &[V::Unit],
         skip: usize,
-        mut cover: impl FnMut(&V, u32, u32, usize) -> V,
+        mut cover: impl FnMut(&mut V, u32, u32, usize),
         moves: &mut impl Moves<V>,
         covered: &mut Vec<NodeId>,
     ) {
         let mut done = 0;
         loop {
-            let body = Arc::clone(self.body(at.node));
             let (from, first) = (at.offset, done);
-            let matched = common_prefix(&body.run()[from as usize..], &pages[done..]);
+            let meta = self.nodes.get(at.node);
+            let (len, live) = (meta.body.len(), meta.live);
+            let matched = self.common(&meta.body.run()[from as usize..], &units[done..]);
             done += matched;
             at.offset += to_u32(matched);
-            let mut longer = None;
-            if done < pages.len() {
-                if at.offset < body.len {
+            let mut more = 0;
+            if done < units.len() {
+                if at.offset < len {
                     // The paths part inside the run.
                     at.node = self.split(at.node, at.offset, moves);
-                } else if self.is_run(at.node)
-                    && self.meta(at.node).live == 0
-                    && body.len < self.run_pages_max
-                {
-                    let more = (pages.len() - done).min((self.run_pages_max - body.len) as usize);
-                    longer = Some([body.run(), &pages[done..done + more]].concat());
-                    done += more;
-                    at.offset += to_u32(more);
+                } else if self.is_run(at.node) && live == 0 {
+                    more = (units.len() - done).min((self.shape.run_max - len) as usize);
                 }
             }
-            let begin = first.max(skip);
-            if begin < done || longer.is_some() {
-                let now = self.body(at.node);
-                let value = if begin < done {
-                    covered.push(at.node);
-                    cover(&now.value, from + to_u32(begin - first), at.offset, begin)
-                } else {
-                    now.value.clone()
-                };
-                let next = match longer {
-                    Some(run) => Body::leaf(at.node, now.depth, Arc::from(run), value),
-                    None => now.with_value(value),
-                };
-                self.publish(next);
+            let (begin, end) = (first.max(skip), done + more);
+            at.offset += to_u32(more);
+            if begin < end {
+                covered.push(at.node);
+                let offset = from + to_u32(begin - first);
+                cover(self.value_mut(at.node), offset, at.offset, begin);
             }
-            if done == pages.len() {
+            if more > 0 {
+                self.lengthen(at.node, &units[done..end]);
+            } else if begin < end {
+                self.refresh(at.node);
+            }
+            done = end;
+            if done == units.len() {
                 return;
             }
-            if let Some(node) = self.child(at.node, pages[done]) {
+            if let Some(node) = self.child_on(at.node, &units[done..]) {
                 at = Cursor { node, offset: 0 };
                 continue;
             }
-            let run = &pages[done..pages.len().min(done + self.run_pages_max as usize)];
+            let run = &units[done..units.len().min(done + self.shape.run_max as usize)];
             let (first, end) = (done, done + run.len());
             let begin = first.max(skip);
-            let value = if begin < end {
-                cover(
-                    &V::default(),
-                    to_u32(begin - first),
-                    to_u32(run.len()),
-                    begin,
-                )
-            } else {
-                V::default()
-            };
-            let node = self.add_leaf(at.node, Arc::from(run), value);
+            let mut value = V::default();
+            if begin < end {
+                cover(&mut value, to_u32(begin - first), to_u32(run.len()), begin);
+            }
+            let key = V::Unit::key(&run[..self.shape.page as usize]);
+            let node = self.add_child(at.node, key, Units::new(run, &[], 0), value);
             if begin < end {
                 covered.push(node);
             }
@@ -295,31 +299,31 @@ impl<V: Value> Tree<V> {
                 node,
                 offset: to_u32(run.len()),
             };
-            if done == pages.len() {
+            if done == units.len() {
                 return;
             }
         }
     }
 
-    /// Gives a node another value; a childless one is cut to what that value covers. Returns whether the
-    /// node is still there.
-    pub(crate) fn set_value(&mut self, id: NodeId, value: V) -> bool {
-        let meta = self.meta(id);
+    /// Shows readers what a node's value has become; a childless run is cut to what it covers. Returns whether
+    /// the node is still there.
+    pub(crate) fn changed(&mut self, id: NodeId) -> bool {
+        let meta = self.nodes.get(id);
         if meta.live > 0 || !self.is_run(id) {
-            let next = meta.body.with_value(value);
-            self.publish(next);
+            self.refresh(id);
             return true;
         }
-        match value.covered() {
+        match meta.value.covered() {
             0 => {
                 self.remove_leaf(id);
                 false
             }
-            len => {
-                let next = meta.body.truncated(len, value);
-                self.publish(next);
-                let meta = self.meta_mut(id);
-                meta.used = 0;
+            len if len < meta.body.len() || meta.body.children.is_some() => {
+                self.shorten(id, len);
+                true
+            }
+            _ => {
+                self.refresh(id);
                 true
             }
         }
@@ -329,9 +333,8 @@ impl<V: Value> Tree<V> {
     /// and joins runs that have no reason to be apart.
     pub(crate) fn settle(&mut self, mut id: NodeId, moves: &mut impl Moves<V>) {
         while id != NodeId::TOP && self.is_alive(id) {
-            let meta = self.meta(id);
-            let covered = meta.body.value.covered();
-            if meta.live == 0 && covered == 0 {
+            let meta = self.nodes.get(id);
+            if meta.live == 0 && meta.value.covered() == 0 {
                 let parent = meta.parent;
                 self.remove_leaf(id);
                 id = parent;
@@ -341,15 +344,15 @@ impl<V: Value> Tree<V> {
                 return;
             }
             if meta.live == 0 {
-                if covered < meta.body.len || meta.body.children.is_some() {
-                    let value = meta.body.value.clone();
-                    self.set_value(id, value);
+                let len = meta.value.covered();
+                if len < meta.body.len() || meta.body.children.is_some() {
+                    self.shorten(id, len);
                 }
             } else if meta.live == 1 {
                 id = self.join_only_child(id, moves);
             }
             let parent = self.parent(id);
-            if self.is_run(parent) && self.meta(parent).live == 1 {
+            if self.is_run(parent) && self.children(parent) == 1 {
                 self.join_only_child(parent, moves);
             }
             return;
@@ -361,7 +364,7 @@ impl<V: Value> Tree<V> {
         let mut todo = vec![id];
         while let Some(id) = todo.pop() {
             if self.is_alive(id)
-                && let Some(at) = self.body(id).value.crowded()
+                && let Some(at) = self.value(id).crowded()
             {
                 todo.push(self.split(id, at, moves));
                 todo.push(id);
@@ -369,288 +372,309 @@ impl<V: Value> Tree<V> {
         }
     }
 
-    /// Makes the first `at` pages of a run a node of their own and returns it; the rest keeps the id.
-    fn split(&mut self, id: NodeId, at: u32, moves: &mut impl Moves<V>) -> NodeId {
-        let head = self.allocate();
-        let meta = self.meta(id);
-        let (parent, root) = (meta.parent, meta.root);
+    /// Makes the first `at` units of a run a node of their own and returns it; the rest keeps the id.
+    pub(crate) fn split(&mut self, id: NodeId, at: u32, moves: &mut impl Moves<V>) -> NodeId {
+        let head = self.nodes.allocate();
+        let meta = self.nodes.get_mut(id);
         let body = Arc::clone(&meta.body);
-        let (head_value, tail_value) = body.value.split(at);
+        let (parent, root) = (meta.parent, meta.root);
+        let mut head_value = std::mem::take(&mut meta.value);
+        let tail_value = head_value.split_off(at);
         moves.split(id, &tail_value, head, &head_value);
         let (head_run, tail_run) = body.run().split_at(at as usize);
-        let tail = Body::leaf(id, body.depth + at, Arc::from(tail_run), tail_value);
-        let tail = Arc::new(tail.above(body.children.clone()));
+        let tail = Arc::new(Body {
+            key: V::Unit::key(&tail_run[..self.shape.page as usize]),
+            units: Units::new(tail_run, &[], 0),
+            view: tail_value.view(to_u32(tail_run.len())),
+            children: body.children.clone(),
+            depth: body.depth + at,
+            id,
+        });
+        meta.parent = head;
+        meta.in_place = InPlace::Either;
+        meta.body = Arc::clone(&tail);
+        meta.value = tail_value;
         let table = ChildTable::with_room(2);
         let mut used = 0;
         table.insert(&tail, &mut used, &mut self.writer);
-        let head_body =
-            Body::leaf(head, body.depth, Arc::from(head_run), head_value).above(Some(table));
-        let meta = self.meta_mut(id);
-        meta.parent = head;
-        meta.body = tail;
-        self.nodes[head.0 as usize] = Some(Meta {
-            parent,
-            root,
-            live: 1,
-            used,
-            // Replaced at once by `publish`.
-            body,
-        });
-        self.publish(head_body);
+        let next = Body {
+            key: body.key,
+            units: Units::new(head_run, &[], 0),
+            view: head_value.view(at),
+            children: Some(table),
+            depth: body.depth,
+            id: head,
+        };
+        let mut meta = fresh(parent, root, body, head_value);
+        (meta.live, meta.used) = (1, used);
+        self.nodes.put(head, meta);
+        self.publish(next, id);
         head
     }
 
-    /// Makes one node of `id` and its only child when they fit; returns the node that now holds the pages.
+    /// Makes one node of `id` and its only child when they fit; returns the node that now holds the units.
     fn join_only_child(&mut self, id: NodeId, moves: &mut impl Moves<V>) -> NodeId {
         let above = Arc::clone(self.body(id));
         let mut only = None;
-        let table = above
-            .children
-            .as_ref()
-            .expect("a node with a child has a table");
+        let table = above.children.as_ref();
+        let table = table.expect("a node with a child has a table");
         table.for_each(&self.guard(), |child| only = Some(child.id));
         let kept = only.expect("a node with one live child has it in its table");
+        let (len, value) = (above.len(), self.value(id));
         let below = Arc::clone(self.body(kept));
         // Room is left so that a run that was just joined can grow before it is full.
-        if (above.len + below.len) * 4 > self.run_pages_max * 3
-            || !above.value.is_joinable(&below.value, above.len)
+        if (len + below.len()) * 4 > self.shape.run_max * 3
+            || !value.is_joinable(self.value(kept), len)
         {
             return id;
         }
-        moves.joined(id, &above.value, kept);
-        let run = [above.run(), below.run()].concat();
-        let value = above.value.join(&below.value, above.len);
-        let next =
-            Body::leaf(kept, above.depth, Arc::from(run), value).above(below.children.clone());
-        self.meta_mut(kept).parent = self.parent(id);
-        self.publish(next);
-        self.release(id);
+        moves.joined(id, value, kept);
+        let mut gone = self.nodes.release(id);
+        let meta = self.nodes.get_mut(kept);
+        gone.value.join(std::mem::take(&mut meta.value), len);
+        meta.value = gone.value;
+        meta.parent = gone.parent;
+        let units = Units::new(above.run(), below.run(), 0);
+        let next = Body {
+            key: above.key,
+            view: meta.value.view(units.len()),
+            units,
+            children: below.children.clone(),
+            depth: above.depth,
+            id: kept,
+        };
+        self.publish(next, id);
         kept
     }
 
-    fn add_leaf(&mut self, parent: NodeId, run: Arc<[Fingerprint]>, value: V) -> NodeId {
-        let id = self.allocate();
-        let above = self.meta(parent);
-        let depth = if self.is_run(parent) {
-            above.body.end()
+    /// Shows readers what a node's value has become.
+    fn refresh(&mut self, id: NodeId) {
+        let meta = self.nodes.get_mut(id);
+        let view = meta.value.view(meta.body.len());
+        match (meta.body.view).adopt(&view, meta.in_place != InPlace::Length) {
+            Adopted::Same => {}
+            Adopted::Written => meta.in_place = InPlace::View,
+            Adopted::No => {
+                let children = meta.body.children.clone();
+                let next = meta.body.next(view, children, &mut self.writer);
+                self.publish(next, id);
+            }
+        }
+    }
+
+    /// Puts units behind the run of a childless node.
+    fn lengthen(&mut self, id: NodeId, more: &[V::Unit]) {
+        let meta = self.nodes.get_mut(id);
+        let body = &meta.body;
+        let len = body.len() + to_u32(more.len());
+        let view = meta.value.view(len);
+        if meta.in_place != InPlace::View
+            && body.view.adopt(&view, false) == Adopted::Same
+            && body.units.append(more, &mut self.writer)
+        {
+            meta.in_place = InPlace::Length;
+            return;
+        }
+        let mut next = body.next(view, None, &mut self.writer);
+        if !next.units.append(more, &mut self.writer) {
+            // Runs that grew once will grow again: a decoding request adds a page at a time.
+            let room = (len / 8).min(self.shape.run_max - len) as usize;
+            next.units = Units::new(body.run(), more, room);
+        }
+        meta.used = 0;
+        self.publish(next, id);
+    }
+
+    /// Cuts the run of a childless node. The array is copied only when a quarter of it is waste.
+    fn shorten(&mut self, id: NodeId, len: u32) {
+        let meta = self.nodes.get_mut(id);
+        let body = &meta.body;
+        let view = meta.value.view(len);
+        let is_waste = len * 4 < body.units.capacity() * 3;
+        if !is_waste
+            && body.children.is_none()
+            && meta.in_place != InPlace::View
+            && body.view.adopt(&view, false) == Adopted::Same
+        {
+            body.units.truncate(len, &mut self.writer);
+            meta.in_place = InPlace::Length;
+            return;
+        }
+        let mut next = body.next(view, None, &mut self.writer);
+        if is_waste {
+            next.units = Units::new(&body.run()[..len as usize], &[], 0);
         } else {
-            0
-        };
+            next.units.truncate(len, &mut self.writer);
+        }
+        meta.used = 0;
+        self.publish(next, id);
+    }
+
+    fn add_child(&mut self, parent: NodeId, key: u64, units: Units<V::Unit>, value: V) -> NodeId {
+        let id = self.nodes.allocate();
+        let above = self.nodes.get_mut(parent);
         let root = if parent == NodeId::TOP {
             id
         } else {
             above.root
         };
-        let body = Arc::new(Body::leaf(id, depth, run, value));
-        self.nodes[id.0 as usize] = Some(Meta {
-            parent,
-            root,
-            live: 0,
-            used: 0,
-            body: Arc::clone(&body),
+        let body = Arc::new(Body {
+            key,
+            view: value.view(units.len()),
+            units,
+            children: None,
+            depth: above.body.end(),
+            id,
         });
-        let above = self.nodes[parent.0 as usize]
-            .as_mut()
-            .expect("a parent is alive");
         above.live += 1;
-        let in_place = above
-            .body
-            .children
-            .as_ref()
-            .is_some_and(|table| table.insert(&body, &mut above.used, &mut self.writer));
+        let table = above.body.children.as_ref();
+        let in_place =
+            table.is_some_and(|table| table.insert(&body, &mut above.used, &mut self.writer));
         if !in_place {
-            self.rebuild_children(parent, Some(&body));
+            self.fit_children(parent, Some(&body));
         }
+        self.nodes.put(id, fresh(parent, root, body, value));
         id
     }
 
-    /// Gives a node a table that fits its children (and `new`, which is counted in `live` already).
-    fn rebuild_children(&mut self, id: NodeId, new: Option<&Arc<Body<V>>>) {
-        let meta = self.meta(id);
-        let table = ChildTable::with_room(meta.live as usize);
-        let mut ids = Vec::with_capacity(meta.live as usize);
-        if let Some(old) = &meta.body.children {
-            old.for_each(&self.guard(), |child| ids.push(child.id));
-        }
-        let mut used = 0;
-        for child in ids {
-            let child = Arc::clone(&self.meta(child).body);
-            table.insert(&child, &mut used, &mut self.writer);
-        }
+    /// Gives a node a table that fits its children, and puts `new` into it, which is counted already.
+    fn fit_children(&mut self, id: NodeId, new: Option<&Arc<Body<V>>>) {
+        let meta = self.nodes.get_mut(id);
+        let live = meta.live as usize;
+        let (table, mut used) = match &meta.body.children {
+            Some(old) => old.moved(live, &mut self.writer),
+            None => (ChildTable::with_room(live), 0),
+        };
         if let Some(new) = new {
             table.insert(new, &mut used, &mut self.writer);
         }
-        let next = self.body(id).with_children(Some(table));
-        self.meta_mut(id).used = used;
-        self.publish(next);
+        meta.used = used;
+        let view = meta.body.view.again();
+        let next = meta.body.next(view, Some(table), &mut self.writer);
+        self.publish(next, id);
     }
 
     /// Removes a childless node from its parent. The parent is left as it is otherwise.
-    fn remove_leaf(&mut self, id: NodeId) {
-        let parent = self.parent(id);
-        let page = self.body(id).run()[0];
-        let above = self.nodes[parent.0 as usize]
-            .as_mut()
-            .expect("a parent is alive");
-        let table = above.body.children.as_ref().expect("a parent has a table");
-        table.replace(page, None, &mut self.writer);
+    pub(crate) fn remove_leaf(&mut self, id: NodeId) {
+        let gone = self.nodes.release(id);
+        let above = self.nodes.get_mut(gone.parent);
+        let table = above.body.children.as_ref();
+        let table = table.expect("a parent has a table");
+        table.replace(gone.body.key, id, None, &mut self.writer);
         above.live -= 1;
         if above.live > 0 && table.is_sparse(above.live) {
-            self.rebuild_children(parent, None);
+            self.fit_children(gone.parent, None);
         }
-        self.release(id);
     }
 
-    /// Lets readers see the next version of a node.
-    fn publish(&mut self, next: Body<V>) {
-        let id = next.id;
+    /// Lets readers see the next version of a node, in the place of node `old`.
+    fn publish(&mut self, next: Body<V>, old: NodeId) {
+        let (id, key) = (next.id, next.key);
         let next = Arc::new(next);
-        let meta = self.meta_mut(id);
+        let meta = self.nodes.get_mut(id);
         let parent = meta.parent;
+        meta.in_place = InPlace::Either;
         meta.body = Arc::clone(&next);
         if id == NodeId::TOP {
             self.root.top.replace(Some(next), &mut self.writer);
         } else {
-            let above = self.nodes[parent.0 as usize]
-                .as_ref()
-                .expect("a parent is alive");
-            let table = above.body.children.as_ref().expect("a parent has a table");
-            table.replace(next.run()[0], Some(Arc::clone(&next)), &mut self.writer);
-        }
-    }
-
-    fn allocate(&mut self) -> NodeId {
-        while let Some(id) = self.free.pop() {
-            if (id.0 as usize) < self.nodes.len() {
-                return id;
-            }
-        }
-        let id = NodeId(to_u32(self.nodes.len()));
-        self.nodes.push(None);
-        id
-    }
-
-    fn release(&mut self, id: NodeId) {
-        self.nodes[id.0 as usize] = None;
-        if id.0 as usize + 1 < self.nodes.len() {
-            self.free.push(id);
-            return;
-        }
-        while self.nodes.last().is_some_and(Option::is_none) {
-            self.nodes.pop();
-        }
-        if self.nodes.len() * 4 < self.nodes.capacity() {
-            self.nodes.shrink_to(self.nodes.len() * 2);
-            let len = self.nodes.len();
-            self.free.retain(|id| (id.0 as usize) < len);
-            self.free.shrink_to_fit();
+            let table = self.nodes.get(parent).body.children.as_ref();
+            let table = table.expect("a parent has a table");
+            table.replace(key, old, Some(next), &mut self.writer);
         }
     }
 
     /// Returns every node that is a run.
     pub(crate) fn runs(&self) -> impl Iterator<Item = &Arc<Body<V>>> {
-        self.nodes
-            .iter()
-            .flatten()
-            .filter(|meta| meta.parent != NodeId::TOP)
-            .map(|meta| &meta.body)
+        let runs = self.nodes.iter().filter(|meta| meta.parent != NodeId::TOP);
+        runs.map(|meta| &meta.body)
     }
 
     /// Returns the bytes held on the heap, versions that wait for readers left out.
     pub(crate) fn heap_bytes(&self) -> usize {
-        size_of_val::<[Option<Meta<V>>]>(&self.nodes)
-            + (self.nodes.capacity() - self.nodes.len()) * size_of::<Option<Meta<V>>>()
-            + self.free.capacity() * size_of::<NodeId>()
-            + ARC_BYTES
-            + self
-                .nodes
-                .iter()
-                .flatten()
-                .map(|meta| meta.body.heap_bytes())
-                .sum::<usize>()
+        self.nodes.heap_bytes() + ARC_BYTES
     }
 
-    /// Panics when the shape is broken. `check` looks at a node's value: `(body, is a run)`.
-    pub(crate) fn debug_check(&self, mut check: impl FnMut(&Body<V>)) {
+    /// Panics when the shape is broken. `check` looks at a node that is a run.
+    pub(crate) fn debug_check(&self, mut check: impl FnMut(&Body<V>, &V)) {
         let guard = self.guard();
         let mut seen = 0;
         let mut todo = vec![self.root.top.load(&guard).expect("the top is always there")];
         while let Some(body) = todo.pop() {
             seen += 1;
-            let meta = self.meta(body.id);
+            let id = body.id;
+            let meta = self.nodes.get(id);
             assert!(
                 std::ptr::eq(body, Arc::as_ptr(&meta.body)),
                 "readers and writer see one version"
             );
+            let view = meta.value.view(body.len());
+            assert_eq!(
+                body.view.adopt(&view, false),
+                Adopted::Same,
+                "readers see the value of {id:?}"
+            );
             let mut live = 0;
             if let Some(table) = &body.children {
-                assert_eq!(
-                    meta.used as usize,
-                    table.used(),
-                    "entries filled of {:?}",
-                    body.id
-                );
+                let used = table.used();
+                assert_eq!(meta.used as usize, used, "entries filled of {id:?}");
                 table.for_each(&guard, |child| {
                     live += 1;
-                    assert_eq!(
-                        self.parent(child.id),
-                        body.id,
-                        "parent link of {:?}",
-                        child.id
-                    );
-                    let found = table.get(child.run()[0], &guard).map(|found| found.id);
-                    assert_eq!(found, Some(child.id), "a child is found by its first page");
-                    let child = self.body(child.id);
-                    todo.push(table.get(child.run()[0], &guard).expect("found above"));
+                    assert_eq!(self.parent(child.id), id, "parent link of {:?}", child.id);
+                    let page = &child.run()[..child.run().len().min(self.shape.page as usize)];
+                    let found = table.get(child.key, page, &guard);
+                    let found = found.expect("a child is found by its first page");
+                    assert_eq!(found.id, child.id, "a child is found by its first page");
+                    todo.push(found);
                 });
             } else {
                 assert_eq!(meta.used, 0, "entries filled without a table");
             }
-            assert_eq!(live, meta.live, "children of {:?}", body.id);
-            if body.id == NodeId::TOP {
+            assert_eq!(live, meta.live, "children of {id:?}");
+            if id == NodeId::TOP {
                 continue;
             }
-            if self.is_run(body.id) {
+            let above = self.nodes.get(meta.parent);
+            assert_eq!(body.depth, above.body.end(), "depth of {id:?}");
+            let covered = meta.value.covered();
+            if self.is_run(id) {
+                let (len, page) = (body.len(), self.shape.page);
                 assert!(
-                    body.len > 0 && body.len <= self.run_pages_max,
-                    "length of a run: {}",
-                    body.len
+                    len > 0 && len <= self.shape.run_max && len.is_multiple_of(page),
+                    "length of a run: {len}"
                 );
-                let parent = meta.parent;
-                let above = if self.is_run(parent) {
-                    self.body(parent).end()
-                } else {
-                    0
-                };
-                assert_eq!(body.depth, above, "depth of {:?}", body.id);
-                assert_eq!(
-                    meta.root,
-                    self.meta(parent).root,
-                    "namespace of {:?}",
-                    body.id
+                assert_eq!(meta.root, above.root, "namespace of {id:?}");
+                assert!(
+                    live > 0 || covered == len,
+                    "a childless run is covered to its end"
                 );
-                if live == 0 {
-                    assert_eq!(
-                        body.value.covered(),
-                        body.len,
-                        "a childless run is covered to its end"
-                    );
-                }
-                check(body);
+                check(body, &meta.value);
             } else {
                 assert!(live > 0, "a namespace without runs is removed");
-                assert_eq!(body.value.covered(), 0, "a namespace holds nothing itself");
+                assert_eq!(covered, 0, "a namespace holds nothing itself");
             }
         }
-        let alive = self.nodes.iter().flatten().count();
-        assert_eq!(seen, alive, "every node is reached");
+        assert_eq!(seen, self.nodes.iter().count(), "every node is reached");
+    }
+}
+
+/// Returns what the writer knows about a node without children.
+fn fresh<V: Value>(parent: NodeId, root: NodeId, body: Arc<Body<V>>, value: V) -> Meta<V> {
+    Meta {
+        parent,
+        root,
+        live: 0,
+        used: 0,
+        in_place: InPlace::Either,
+        body,
+        value,
     }
 }
 
 impl<V: Value> Drop for Tree<V> {
     fn drop(&mut self) {
         // Readers may outlive the index. They find it empty, and no chain of nodes is freed recursively.
-        for meta in self.nodes.iter().flatten() {
+        for meta in self.nodes.iter() {
             if let Some(table) = &meta.body.children {
                 table.clear(&mut self.writer);
             }
