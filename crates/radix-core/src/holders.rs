@@ -256,11 +256,14 @@ impl Value for Holders {
             return true;
         }
         // Otherwise only two parts of one story: nearly all of the tail goes on from the head.
+        let most = |count: usize| count * 8 >= tail * 7;
+        let at_head = |piece: &&Piece| piece.start == 0;
         let goes_on = |piece: &&Piece| {
             let mut of_rank = self.pieces[self.of_rank(piece.rank)].iter();
-            piece.start == 0 && of_rank.any(|other| other.end() == at && other.goes_on_as(piece))
+            of_rank.any(|other| other.end() == at && other.goes_on_as(piece))
         };
-        behind.pieces.iter().filter(goes_on).count() * 8 >= tail * 7
+        most(behind.pieces.iter().filter(at_head).count())
+            && most(behind.pieces.iter().filter(at_head).filter(goes_on).count())
     }
 
     fn covered(&self) -> u32 {

@@ -5,18 +5,6 @@ use std::sync::Arc;
 use crate::body::{Body, NodeId, to_u32};
 use crate::value::Value;
 
-/// How the present version of a node may still be changed in place. One kind only: a reader that sees an old
-/// length beside a new view, or the reverse, would see what never was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InPlace {
-    /// Nothing was changed yet.
-    Either,
-    /// The length of the run was.
-    Length,
-    /// The view was.
-    View,
-}
-
 /// What the writer knows about a node.
 pub(crate) struct Meta<V: Value> {
     pub(crate) parent: NodeId,
@@ -25,7 +13,9 @@ pub(crate) struct Meta<V: Value> {
     /// Children in the table, and entries of it that were ever filled.
     pub(crate) live: u32,
     pub(crate) used: u32,
-    pub(crate) in_place: InPlace,
+    /// Whether the length of the present version was changed in place. From then on its view may not be: a
+    /// reader looks at the length first, and an old length beside a new view would be what never was.
+    pub(crate) is_length_new: bool,
     pub(crate) body: Arc<Body<V>>,
     pub(crate) value: V,
 }

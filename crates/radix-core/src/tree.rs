@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::body::{ARC_BYTES, Body, NodeId, common_prefix, to_u32};
 use crate::children::ChildTable;
 use crate::id::Namespace;
-use crate::nodes::{InPlace, Meta, Nodes};
+use crate::nodes::{Meta, Nodes};
 use crate::page::Fingerprint;
 use crate::rcu::{Domain, Guard, Slot, Writer};
 use crate::units::Units;
@@ -42,7 +42,7 @@ impl<V: Value<Unit = Fingerprint>> Root<V> {
                 return;
             };
             next.prefetch(&pages[at..]);
-            // The length may change; what is decided on is one look at it.
+            // The length may change: one look at it, and before the look at the view.
             let run = next.run();
             let matched = common_prefix(run, &pages[at..]);
             if !visit(next, to_u32(at), to_u32(matched)) || matched < run.len() {
@@ -391,7 +391,7 @@ impl<V: Value> Tree<V> {
             id,
         });
         meta.parent = head;
-        meta.in_place = InPlace::Either;
+        meta.is_length_new = false;
         meta.body = Arc::clone(&tail);
         meta.value = tail_value;
         let table = ChildTable::with_room(2);
@@ -451,9 +451,8 @@ impl<V: Value> Tree<V> {
     fn refresh(&mut self, id: NodeId) {
         let meta = self.nodes.get_mut(id);
         let view = meta.value.view(meta.body.len());
-        match (meta.body.view).adopt(&view, meta.in_place != InPlace::Length) {
-            Adopted::Same => {}
-            Adopted::Written => meta.in_place = InPlace::View,
+        match (meta.body.view).adopt(&view, !meta.is_length_new) {
+            Adopted::Same | Adopted::Written => {}
             Adopted::No => {
                 let children = meta.body.children.clone();
                 let next = meta.body.next(view, children, &mut self.writer);
@@ -468,11 +467,10 @@ impl<V: Value> Tree<V> {
         let body = &meta.body;
         let len = body.len() + to_u32(more.len());
         let view = meta.value.view(len);
-        if meta.in_place != InPlace::View
-            && body.view.adopt(&view, false) == Adopted::Same
+        if body.view.adopt(&view, false) == Adopted::Same
             && body.units.append(more, &mut self.writer)
         {
-            meta.in_place = InPlace::Length;
+            meta.is_length_new = true;
             return;
         }
         let mut next = body.next(view, None, &mut self.writer);
@@ -491,13 +489,9 @@ impl<V: Value> Tree<V> {
         let body = &meta.body;
         let view = meta.value.view(len);
         let is_waste = len * 4 < body.units.capacity() * 3;
-        if !is_waste
-            && body.children.is_none()
-            && meta.in_place != InPlace::View
-            && body.view.adopt(&view, false) == Adopted::Same
-        {
+        if !is_waste && body.children.is_none() && body.view.adopt(&view, false) == Adopted::Same {
             body.units.truncate(len, &mut self.writer);
-            meta.in_place = InPlace::Length;
+            meta.is_length_new = true;
             return;
         }
         let mut next = body.next(view, None, &mut self.writer);
@@ -573,7 +567,7 @@ impl<V: Value> Tree<V> {
         let next = Arc::new(next);
         let meta = self.nodes.get_mut(id);
         let parent = meta.parent;
-        meta.in_place = InPlace::Either;
+        meta.is_length_new = false;
         meta.body = Arc::clone(&next);
         if id == NodeId::TOP {
             self.root.top.replace(Some(next), &mut self.writer);
@@ -665,7 +659,7 @@ fn fresh<V: Value>(parent: NodeId, root: NodeId, body: Arc<Body<V>>, value: V) -
         root,
         live: 0,
         used: 0,
-        in_place: InPlace::Either,
+        is_length_new: false,
         body,
         value,
     }

@@ -104,3 +104,36 @@ impl<U: Copy + Default + Send + Sync> Units<U> {
         ARC_BYTES + size_of_val::<[Cell<U>]>(&self.cells)
     }
 }
+
+#[cfg(all(test, not(radixmesh_loom)))]
+mod tests {
+    use super::*;
+    use crate::rcu::Domain;
+
+    #[test]
+    fn what_was_shown_stays_and_only_the_last_of_those_that_share_appends() {
+        let (_, mut writer) = Domain::new(1);
+        let writer = &mut writer;
+        let units = Units::new(&[1, 2], &[3], 3);
+        let before = units.as_slice();
+        assert!(units.append(&[4], writer));
+        assert_eq!(
+            (before, units.as_slice()),
+            (&[1, 2, 3][..], &[1, 2, 3, 4][..])
+        );
+        let after = units.share(writer);
+        assert!(
+            !units.append(&[5], writer),
+            "the right to append went with the share"
+        );
+        assert!(after.append(&[6], writer));
+        assert_eq!((units.len(), after.as_slice()), (4, &[1, 2, 3, 4, 6][..]));
+        after.truncate(2, writer);
+        assert!(
+            !after.append(&[7], writer),
+            "what was shown once is not written again"
+        );
+        assert_eq!(after.as_slice(), [1, 2]);
+        assert!(!Units::new(&[1], &[], 1).append(&[2, 3], writer), "no room");
+    }
+}
