@@ -111,12 +111,7 @@ pub(crate) fn common_prefix<U: Unit>(a: &[U], b: &[U]) -> usize {
     let (a, b) = (&a[..len], &b[..len]);
     let mut at = 0;
     for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
-        // No early exit inside a chunk, so that it becomes a few vector compares.
-        let differ = a
-            .iter()
-            .zip(b)
-            .fold(false, |differ, (a, b)| differ | (a != b));
-        if differ {
+        if U::differ(a, b) {
             break;
         }
         at += LANES;

@@ -4,19 +4,48 @@
 use std::sync::Arc;
 
 use crate::body::{ARC_BYTES, Body, NodeId};
-use crate::rcu::{Guard, Slot, Writer, prefetch};
+use crate::rcu::{Guard, Slot, Writer, prefetch, prefetch_at};
 use crate::sync::{AtomicU64, Ordering};
 use crate::value::Value;
 
-/// A key that no child has had: a probe ends here.
-const UNUSED: u64 = 0;
+/// A label that no child has: a probe ends here.
+const UNUSED: u32 = 0;
 /// Tables up to this size may be filled to the last entry.
 const SMALL: usize = 4;
+/// What hints count in. Unit: bytes.
+const HINT_STEP: usize = 16;
 
-/// One entry. `key` stays when the child goes, so that probes run on.
+/// One entry, 16 bytes, so that it lies in one cache line.
 struct Entry<V: Value> {
-    key: AtomicU64,
+    /// `label << 32 | hint`. The label is a hash of the child's key; it stays when the child goes, so that
+    /// probes run on. The hint is how far behind the child its run lies, or lay once: what is there is only
+    /// asked for early, together with the child, and never read by this way.
+    word: AtomicU64,
     child: Slot<Body<V>>,
+}
+
+impl<V: Value> Entry<V> {
+    #[inline]
+    fn label(&self) -> u32 {
+        (self.word.load(Ordering::Relaxed) >> 32) as u32
+    }
+
+    /// Makes the entry that of a child which comes next.
+    fn set(&self, label: u32, child: &Arc<Body<V>>) {
+        let run = child.run().as_ptr().addr();
+        let hint = run.wrapping_sub(Arc::as_ptr(child).addr()) / HINT_STEP;
+        // A run further than 64 GiB from its node is asked for in vain.
+        let word = u64::from(label) << 32 | (hint as u64 & u64::from(u32::MAX));
+        self.word.store(word, Ordering::Relaxed);
+    }
+
+    /// Asks for the run of a child.
+    #[inline]
+    fn prefetch_run(&self, child: &Body<V>) {
+        let hint = (self.word.load(Ordering::Relaxed) as u32).cast_signed() as isize;
+        let at = std::ptr::from_ref(child).addr();
+        prefetch_at(at.wrapping_add_signed(hint.wrapping_mul(HINT_STEP.cast_signed())));
+    }
 }
 
 /// `[entries; power of two]`, shared by the versions of the node that owns it.
@@ -42,7 +71,7 @@ impl<V: Value> ChildTable<V> {
         ChildTable {
             entries: (0..size)
                 .map(|_| Entry {
-                    key: AtomicU64::new(UNUSED),
+                    word: AtomicU64::new(u64::from(UNUSED)),
                     child: Slot::new(None),
                 })
                 .collect(),
@@ -57,19 +86,22 @@ impl<V: Value> ChildTable<V> {
         page: &[V::Unit],
         guard: &'g Guard<'_>,
     ) -> Option<&'g Body<V>> {
-        let stored = as_stored(key);
-        for at in self.probe(stored) {
+        let label = label_of(key);
+        for at in self.probe(label) {
             let entry = &self.entries[at];
-            let found = entry.key.load(Ordering::Relaxed);
+            let found = entry.label();
             if found == UNUSED {
                 return None;
             }
-            if found == stored
+            if found == label
                 && let Some(child) = entry.child.load(guard)
-                // The entry may have changed hands between the two loads; the child itself cannot lie.
-                && child.begins_with(key, page)
             {
-                return Some(child);
+                entry.prefetch_run(child);
+                // Labels may be equal by chance, and the entry may have changed hands between the two loads;
+                // the child itself cannot lie.
+                if child.begins_with(key, page) {
+                    return Some(child);
+                }
             }
         }
         None
@@ -78,7 +110,7 @@ impl<V: Value> ChildTable<V> {
     /// Asks for the entry where a lookup of `key` begins.
     #[inline]
     pub(crate) fn prefetch(&self, key: u64) {
-        if let Some(at) = self.probe(as_stored(key)).next() {
+        if let Some(at) = self.probe(label_of(key)).next() {
             prefetch(&self.entries[at]);
         }
     }
@@ -93,37 +125,40 @@ impl<V: Value> ChildTable<V> {
         child: Option<Arc<Body<V>>>,
         writer: &mut Writer,
     ) {
-        let stored = as_stored(key);
+        let label = label_of(key);
         let is_old = |at: &usize| {
             let entry = &self.entries[*at];
             let child = || entry.child.load_as_writer(writer);
-            entry.key.load(Ordering::Relaxed) == stored
-                && child().is_some_and(|child| child.id == old)
+            entry.label() == label && child().is_some_and(|child| child.id == old)
         };
         let at = self
-            .probe(stored)
+            .probe(label)
             .find(is_old)
             .expect("a child that is replaced is in its parent's table");
-        self.entries[at].child.replace(child, writer);
+        let entry = &self.entries[at];
+        if let Some(child) = &child {
+            entry.set(label, child);
+        }
+        entry.child.replace(child, writer);
     }
 
     /// Adds a child whose first page no other child has. `used` counts entries that were ever filled.
     ///
     /// Returns whether there was room; if not, nothing changed.
     pub(crate) fn insert(&self, child: &Arc<Body<V>>, used: &mut u32, writer: &mut Writer) -> bool {
-        let stored = as_stored(child.key);
+        let label = label_of(child.key);
         let is_free = |at: &usize| self.entries[*at].child.load_as_writer(writer).is_none();
-        let Some(at) = self.probe(stored).find(is_free) else {
+        let Some(at) = self.probe(label).find(is_free) else {
             return false;
         };
         let entry = &self.entries[at];
-        if entry.key.load(Ordering::Relaxed) == UNUSED {
+        if entry.label() == UNUSED {
             if *used as usize >= fill_max(self.entries.len()) {
                 return false;
             }
             *used += 1;
         }
-        entry.key.store(stored, Ordering::Relaxed);
+        entry.set(label, child);
         entry.child.replace(Some(Arc::clone(child)), writer);
         true
     }
@@ -135,11 +170,11 @@ impl<V: Value> ChildTable<V> {
         let mut used = 0;
         for entry in &*self.entries {
             if entry.child.load_as_writer(writer).is_some() {
-                let stored = entry.key.load(Ordering::Relaxed);
-                let is_free = |at: &usize| table.entries[*at].key.load(Ordering::Relaxed) == UNUSED;
-                let at = table.probe(stored).find(is_free);
+                let is_free = |at: &usize| table.entries[*at].label() == UNUSED;
+                let at = table.probe(entry.label()).find(is_free);
                 let to = &table.entries[at.expect("a table has room for what it was made for")];
-                to.key.store(stored, Ordering::Relaxed);
+                let word = entry.word.load(Ordering::Relaxed);
+                to.word.store(word, Ordering::Relaxed);
                 entry.child.hand_over(&to.child, writer);
                 used += 1;
             }
@@ -176,16 +211,15 @@ impl<V: Value> ChildTable<V> {
     pub(crate) fn used(&self) -> usize {
         self.entries
             .iter()
-            .filter(|entry| entry.key.load(Ordering::Relaxed) != UNUSED)
+            .filter(|entry| entry.label() != UNUSED)
             .count()
     }
 
-    /// Returns the entries to look at for `key`, each once.
+    /// Returns the entries to look at for a label, each once.
     #[inline]
-    fn probe(&self, key: u64) -> impl Iterator<Item = usize> + use<V> {
+    fn probe(&self, label: u32) -> impl Iterator<Item = usize> + use<V> {
         let mask = self.entries.len() - 1;
-        let start = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
-        (0..=mask).map(move |step| (start + step) & mask)
+        (0..=mask).map(move |step| (label as usize).wrapping_add(step) & mask)
     }
 }
 
@@ -194,8 +228,9 @@ fn fill_max(size: usize) -> usize {
     if size <= SMALL { size } else { size / 4 * 3 }
 }
 
-/// Returns a key as entries hold it. Keys 0 and 1 are one there, which costs a longer probe and nothing else.
+/// Returns the label of a key: half of its product with the golden ratio, which spreads any kind of key.
 #[inline]
-fn as_stored(key: u64) -> u64 {
-    if key == UNUSED { 1 } else { key }
+fn label_of(key: u64) -> u32 {
+    let label = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
+    if label == UNUSED { 1 } else { label }
 }

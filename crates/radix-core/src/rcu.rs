@@ -267,14 +267,20 @@ impl<T: Send + Sync + 'static> Slot<T> {
 /// Asks the memory system for what will be read soon. A hint: it changes nothing.
 #[inline]
 pub(crate) fn prefetch<T>(at: &T) {
+    prefetch_at(ptr::from_ref(at).addr());
+}
+
+/// Asks for what lies at an address, whatever that is by now.
+#[inline]
+pub(crate) fn prefetch_at(address: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch never faults, and `at` is a valid address anyway.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(ptr::from_ref(at).cast()) };
+        // SAFETY: a prefetch reads nothing and never faults, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(ptr::without_provenance(address)) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
+    let _ = address;
 }
 
 fn into_raw<T>(value: Option<Arc<T>>) -> *mut T {

@@ -10,6 +10,10 @@ pub(crate) trait Unit: Copy + Eq + Default + Send + Sync + 'static {
 
     /// Returns the key under which a child that begins with this page is found.
     fn key(page: &[Self]) -> u64;
+
+    /// Returns whether two slices of one length differ. Without an early exit, so that it becomes a few vector
+    /// instructions.
+    fn differ(a: &[Self], b: &[Self]) -> bool;
 }
 
 impl Unit for Fingerprint {
@@ -18,6 +22,12 @@ impl Unit for Fingerprint {
     #[inline]
     fn key(page: &[Self]) -> u64 {
         page[0].0
+    }
+
+    #[inline]
+    fn differ(a: &[Self], b: &[Self]) -> bool {
+        let differ = |sum, (a, b): (&Self, &Self)| sum | (a.0 ^ b.0);
+        a.iter().zip(b).fold(0, differ) != 0
     }
 }
 
