@@ -21,11 +21,6 @@ pub(crate) struct Lru {
 }
 
 impl Lru {
-    /// Returns how many blocks are held.
-    pub(crate) fn len(&self) -> usize {
-        self.blocks.len()
-    }
-
     /// Returns the names of all blocks, sorted.
     pub(crate) fn names(&self) -> Vec<u64> {
         let mut names: Vec<u64> = self.blocks.keys().copied().collect();
@@ -90,5 +85,22 @@ impl Lru {
         self.blocks
             .get_mut(&name)
             .expect("a block goes before its parent")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_leaf_goes_first_and_a_parent_only_after_its_children() {
+        let mut lru = Lru::default();
+        lru.insert(1, None);
+        lru.insert(2, Some(1));
+        lru.insert(3, Some(1));
+        assert!(lru.touch(2));
+        assert_eq!(lru.evict(2), [3]);
+        assert!(!lru.touch(3));
+        assert_eq!(lru.evict(0), [2, 1]);
     }
 }

@@ -2,6 +2,7 @@
 
 mod cell;
 mod clock;
+mod compare;
 mod heap;
 mod lru;
 mod metric;
@@ -26,6 +27,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Measure all indices, each in processes of its own, and write the results.
+    Compare(compare::Options),
     /// Measure one index in this process and print one line of JSON.
     Cell(cell::Options),
     /// Show one index paths with holes and print its answers as one line of JSON.
@@ -38,6 +41,7 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
+        Task::Compare(options) => compare::run(&options),
         Task::Cell(options) => cell::run(&options),
         Task::Scenario { index } => {
             cell::scenario(index);

@@ -26,8 +26,12 @@ pub(crate) enum Metric {
     BesideP50,
     /// Wall time of a query while another thread writes. Unit: ns.
     BesideP99,
-    /// Wall time of a query in the same thread when nobody writes. Unit: ns.
+    /// Wall time of a query in such a process when nobody writes. Unit: ns.
     AloneP99,
+    /// `BesideP99` divided by `AloneP99`.
+    BesideByAlone,
+    /// Heap of the index before it is told anything. Unit: KiB.
+    BytesEmpty,
     /// Heap of the filled index. Unit: bytes per page at a worker.
     Bytes,
     /// Heap after everything was removed. Unit: percent of that of the filled index.
@@ -49,7 +53,7 @@ pub(crate) enum Better {
 
 impl Metric {
     /// All, in order.
-    pub(crate) const ALL: [Metric; 14] = [
+    pub(crate) const ALL: [Metric; 16] = [
         Metric::MatchMean,
         Metric::MatchP50,
         Metric::MatchP99,
@@ -60,6 +64,8 @@ impl Metric {
         Metric::BesideP50,
         Metric::BesideP99,
         Metric::AloneP99,
+        Metric::BesideByAlone,
+        Metric::BytesEmpty,
         Metric::Bytes,
         Metric::BytesLeft,
         Metric::Wrong,
@@ -69,16 +75,18 @@ impl Metric {
     /// Returns what to call it in a table, with its unit.
     pub(crate) fn title(self) -> &'static str {
         match self {
-            Metric::MatchMean => "match, mean ns",
-            Metric::MatchP50 => "match, p50 ns",
-            Metric::MatchP99 => "match, p99 ns",
+            Metric::MatchMean => "match, mean, ns",
+            Metric::MatchP50 => "match, p50, ns",
+            Metric::MatchP99 => "match, p99, ns",
             Metric::Apply => "apply, M pages/s",
             Metric::DrainTail => "remove all, tail first, M pages/s",
             Metric::DrainHash => "remove all, by hash, M pages/s",
             Metric::BesideWriter => "apply beside a reader, M pages/s",
-            Metric::BesideP50 => "match beside a writer, p50 ns",
-            Metric::BesideP99 => "match beside a writer, p99 ns",
-            Metric::AloneP99 => "match there without writer, p99 ns",
+            Metric::BesideP50 => "match beside a writer, p50, ns",
+            Metric::BesideP99 => "match beside a writer, p99, ns",
+            Metric::AloneP99 => "match there without writer, p99, ns",
+            Metric::BesideByAlone => "... the one by the other",
+            Metric::BytesEmpty => "empty index, KiB",
             Metric::Bytes => "bytes per membership",
             Metric::BytesLeft => "bytes left after removal, %",
             Metric::Wrong => "wrong answers",
@@ -98,6 +106,8 @@ impl Metric {
             | Metric::BesideP50
             | Metric::BesideP99
             | Metric::AloneP99
+            | Metric::BesideByAlone
+            | Metric::BytesEmpty
             | Metric::Bytes
             | Metric::BytesLeft
             | Metric::Wrong

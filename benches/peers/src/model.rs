@@ -77,3 +77,35 @@ impl Model {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::stream::Block;
+
+    #[test]
+    fn pages_behind_a_hole_do_not_count() {
+        let path = [7, 8, 9];
+        let named = names(&path);
+        let blocks: Vec<Block> = named
+            .iter()
+            .zip(path)
+            .map(|(&name, page)| Block { name, page })
+            .collect();
+        let tell = |model: &mut Model, worker, change| {
+            let change = Rc::new(change);
+            model.apply(&[Event { worker, change }]);
+        };
+        let mut model = Model::default();
+        for worker in [0, 1] {
+            let (parent, blocks) = (None, blocks.clone());
+            tell(&mut model, worker, Change::Store { parent, blocks });
+        }
+        tell(&mut model, 1, Change::Remove(vec![named[1]]));
+        let mut depths = [9; 3];
+        model.depths(&path, &mut depths);
+        assert_eq!(depths, [3, 1, 0]);
+    }
+}

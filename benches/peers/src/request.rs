@@ -26,6 +26,16 @@ pub(crate) enum Workload {
     Chats,
 }
 
+impl Workload {
+    /// Returns its name on the command line and in the results.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Workload::Mooncake => "mooncake",
+            Workload::Chats => "chats",
+        }
+    }
+}
+
 /// One request, in hashes of whole pages. Equal pages have equal hashes.
 #[derive(Debug)]
 pub(crate) struct Request {

@@ -40,10 +40,7 @@ pub(crate) struct Setting {
 impl Setting {
     /// Returns a short name, unique in one comparison.
     pub(crate) fn label(&self) -> String {
-        let workload = match self.workload {
-            Workload::Mooncake => "mooncake",
-            Workload::Chats => "chats",
-        };
+        let workload = self.workload.name();
         let (workers, page) = (self.workers, self.page_tokens);
         match self.replicas {
             1 => format!("{workload} {workers} p{page}"),
@@ -53,12 +50,8 @@ impl Setting {
 
     /// Returns the arguments that give this setting to another process.
     pub(crate) fn args(&self) -> Vec<String> {
-        let workload = match self.workload {
-            Workload::Mooncake => "mooncake",
-            Workload::Chats => "chats",
-        };
         let mut args = vec![
-            format!("--workload={workload}"),
+            format!("--workload={}", self.workload.name()),
             format!("--workers={}", self.workers),
             format!("--replicas={}", self.replicas),
             format!("--page-tokens={}", self.page_tokens),

@@ -184,3 +184,41 @@ fn tell(events: &mut Vec<Event>, group: u16, fleet: Fleet, changes: Vec<Change>)
         }));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Model;
+    use crate::request::chats;
+
+    #[test]
+    fn both_drains_leave_nothing_held_and_replicas_hold_the_same() {
+        let fleet = Fleet {
+            workers: 4,
+            replicas: 2,
+            capacity_pages: 500,
+        };
+        let stream = Stream::new(chats(128, 60), fleet);
+        let found = |events: &[&[Event]]| -> Vec<[u32; 4]> {
+            let mut model = Model::default();
+            events.iter().for_each(|events| model.apply(events));
+            let depths = |query: &Vec<u64>| {
+                let mut depths = [0; 4];
+                model.depths(query, &mut depths);
+                depths
+            };
+            stream.queries.iter().map(depths).collect()
+        };
+        let full = found(&[&stream.fill]);
+        assert!(full.iter().any(|depths| depths[0] != depths[2]));
+        assert!(
+            full.iter()
+                .all(|depths| depths[0] == depths[1] && depths[2] == depths[3])
+        );
+        for drain in [&stream.drain_tail, &stream.drain_hash] {
+            assert!(pages(drain) <= 4 * fleet.capacity_pages);
+            let empty = found(&[&stream.fill, drain]);
+            assert!(empty.iter().all(|depths| *depths == [0; 4]));
+        }
+    }
+}

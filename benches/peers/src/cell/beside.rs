@@ -64,9 +64,11 @@ pub(super) fn run<P: Peer<Reader: SharedReader>>(watch: &Watch, stream: &Stream,
         Metric::BesideWriter,
         written / cpu.as_secs_f64().max(f64::MIN_POSITIVE) / 1e6,
     );
+    let (beside_p99, alone_p99) = (quantile(&mut beside, 0.99), quantile(&mut alone, 0.99));
     watch.set(Metric::BesideP50, quantile(&mut beside, 0.50));
-    watch.set(Metric::BesideP99, quantile(&mut beside, 0.99));
-    watch.set(Metric::AloneP99, quantile(&mut alone, 0.99));
+    watch.set(Metric::BesideP99, beside_p99);
+    watch.set(Metric::AloneP99, alone_p99);
+    watch.set(Metric::BesideByAlone, beside_p99 / alone_p99.max(1.0));
 }
 
 /// Asks in turn while there is `more`, and notes how long each question took.

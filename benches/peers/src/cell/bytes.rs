@@ -20,6 +20,7 @@ pub(super) fn run<P: Peer>(watch: &Watch, stream: &Stream, workers: u16) {
 
     let before = live_bytes();
     let mut peer = P::new(workers);
+    watch.set(Metric::BytesEmpty, (live_bytes() - before) as f64 / 1024.0);
     let mut apply = |ops: &[P::Op]| {
         watch.phase(Part::Bytes.metrics(), || {
             for ops in ops.chunks(OPS_AT_A_TIME) {

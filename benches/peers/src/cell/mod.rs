@@ -13,11 +13,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) use scenario::{Findings, run as scenario};
 
 use crate::metric::{Metric, Size};
-use crate::peer::{
-    Applied, Concurrent, DynamoTree, KvIndex, Name, Peer, Positional, RadixMesh, Smg,
-};
+use crate::peer::{Applied, Concurrent, KvIndex, Name, Peer, Positional, RadixMesh, with_peer};
 use crate::setting::Setting;
-use crate::stream::{Event, Stream, pages};
+use crate::stream::{Event, pages};
 use crate::watch::Watch;
 
 /// Which measurement.
@@ -55,8 +53,19 @@ impl Part {
                 Metric::BesideP50,
                 Metric::BesideP99,
                 Metric::AloneP99,
+                Metric::BesideByAlone,
             ],
-            Part::Bytes => &[Metric::Bytes, Metric::BytesLeft],
+            Part::Bytes => &[Metric::BytesEmpty, Metric::Bytes, Metric::BytesLeft],
+        }
+    }
+
+    /// Returns its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Part::Speed => "speed",
+            Part::Hash => "hash",
+            Part::Beside => "beside",
+            Part::Bytes => "bytes",
         }
     }
 
@@ -97,33 +106,22 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         memberships: pages(&stream.drain_tail),
     });
     let workers = options.setting.workers;
-    match (part, index) {
-        (Part::Beside, Name::RadixMesh) => beside::run::<RadixMesh>(&watch, &stream, workers),
-        (Part::Beside, Name::KvIndex) => beside::run::<KvIndex>(&watch, &stream, workers),
-        (Part::Beside, Name::DynamoCrtc) => beside::run::<Concurrent>(&watch, &stream, workers),
-        (Part::Beside, Name::DynamoPos32) => beside::run::<Positional>(&watch, &stream, workers),
-        (Part::Beside, Name::Smg | Name::DynamoTree) => {
-            anyhow::bail!("{index} is read and written by one thread")
-        }
-        (part, Name::RadixMesh) => alone::<RadixMesh>(part, &watch, &stream, workers),
-        (part, Name::KvIndex) => alone::<KvIndex>(part, &watch, &stream, workers),
-        (part, Name::Smg) => alone::<Smg>(part, &watch, &stream, workers),
-        (part, Name::DynamoTree) => alone::<DynamoTree>(part, &watch, &stream, workers),
-        (part, Name::DynamoCrtc) => alone::<Concurrent>(part, &watch, &stream, workers),
-        (part, Name::DynamoPos32) => alone::<Positional>(part, &watch, &stream, workers),
+    match part {
+        Part::Speed => with_peer!(index, P => speed::run::<P>(&watch, &stream, workers)),
+        Part::Hash => with_peer!(index, P => speed::by_hash::<P>(&watch, &stream, workers)),
+        Part::Bytes => with_peer!(index, P => bytes::run::<P>(&watch, &stream, workers)),
+        Part::Beside => match index {
+            Name::RadixMesh => beside::run::<RadixMesh>(&watch, &stream, workers),
+            Name::KvIndex => beside::run::<KvIndex>(&watch, &stream, workers),
+            Name::DynamoCrtc => beside::run::<Concurrent>(&watch, &stream, workers),
+            Name::DynamoPos32 => beside::run::<Positional>(&watch, &stream, workers),
+            Name::Smg | Name::DynamoTree => {
+                anyhow::bail!("{index} is read and written by one thread")
+            }
+        },
     }
     watch.print();
     Ok(())
-}
-
-/// Runs a part that needs no second thread.
-fn alone<P: Peer>(part: Part, watch: &Watch, stream: &Stream, workers: u16) {
-    match part {
-        Part::Speed => speed::run::<P>(watch, stream, workers),
-        Part::Hash => speed::by_hash::<P>(watch, stream, workers),
-        Part::Bytes => bytes::run::<P>(watch, stream, workers),
-        Part::Beside => unreachable!("handled by the caller"),
-    }
 }
 
 /// Brings events into the form of an index.

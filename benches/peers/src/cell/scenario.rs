@@ -7,9 +7,7 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Model, Wrong};
-use crate::peer::{
-    Concurrent, DynamoTree, KvIndex, Name, Peer, Positional, RadixMesh, Reader, Smg,
-};
+use crate::peer::{Name, Peer, Reader, with_peer};
 use crate::stream::{Block, Change, Event, names};
 
 const SEED: u64 = 17;
@@ -41,14 +39,7 @@ pub(crate) struct Findings {
 
 /// Runs both scenarios and prints one line of JSON.
 pub(crate) fn run(name: Name) {
-    let findings = match name {
-        Name::RadixMesh => find::<RadixMesh>(),
-        Name::KvIndex => find::<KvIndex>(),
-        Name::Smg => find::<Smg>(),
-        Name::DynamoTree => find::<DynamoTree>(),
-        Name::DynamoCrtc => find::<Concurrent>(),
-        Name::DynamoPos32 => find::<Positional>(),
-    };
+    let findings = with_peer!(name, P => find::<P>());
     let line = serde_json::to_string(&findings).expect("findings have string keys only");
     println!("{line}");
 }
@@ -197,4 +188,24 @@ fn missing(path: &[Block], held: &mut BTreeSet<u64>) -> Vec<Change> {
     }
     held.extend(path.iter().map(|block| block.name));
     changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_without_its_head_is_credited_with_nothing_by_us_and_not_by_all() {
+        let credited = |name| with_peer!(name, P => find::<P>()).headless[..3].to_vec();
+        assert_eq!(credited(Name::RadixMesh), [2, 0, 0]);
+        assert_eq!(credited(Name::DynamoCrtc), [4, 0, 0]);
+        assert_eq!(credited(Name::DynamoPos32), [4, 0, 0]);
+    }
+
+    #[test]
+    fn radixmesh_is_exact_where_paths_have_holes() {
+        let findings = with_peer!(Name::RadixMesh, P => find::<P>());
+        assert!(findings.holes_asked > 1_000);
+        assert_eq!((findings.holes_wrong, findings.refused), (0, 0));
+    }
 }

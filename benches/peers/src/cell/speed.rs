@@ -36,14 +36,19 @@ pub(super) fn run<P: Peer>(watch: &Watch, stream: &Stream, workers: u16) {
     let mut model = Model::default();
     model.apply(&stream.fill);
     let mut wrong = Wrong::default();
-    check(&mut reader, &model, stream, workers, &mut wrong);
-    tell(watch, wrong);
+    let mut check = |reader: &mut P::Reader, model: &Model| {
+        watch.phase(&[Metric::Wrong, Metric::Over], || {
+            check(reader, model, stream, workers, &mut wrong);
+        });
+        watch.set(Metric::Wrong, wrong.wrong as f64);
+        watch.set(Metric::Over, wrong.over as f64);
+    };
+    check(&mut reader, &model);
 
     let drained = watch.phase(&[Metric::DrainTail], || peer.apply(drain, &|| ()));
     watch.set(Metric::DrainTail, rate(&stream.drain_tail, drained));
     watch.refused(filled.refused + drained.refused);
-    check(&mut reader, &Model::default(), stream, workers, &mut wrong);
-    tell(watch, wrong);
+    check(&mut reader, &Model::default());
 }
 
 /// Measures removing by hash.
@@ -53,9 +58,10 @@ pub(super) fn by_hash<P: Peer>(watch: &Watch, stream: &Stream, workers: u16) {
     let drain = ops::<P>(&mut publisher, &stream.drain_hash);
     drop(publisher);
     let mut peer = P::new(workers);
-    watch.phase(Part::Hash.metrics(), || peer.apply(fill, &|| ()));
+    let filled = watch.phase(Part::Hash.metrics(), || peer.apply(fill, &|| ()));
     let drained = watch.phase(Part::Hash.metrics(), || peer.apply(drain, &|| ()));
     watch.set(Metric::DrainHash, rate(&stream.drain_hash, drained));
+    watch.refused(filled.refused + drained.refused);
 }
 
 /// Asks for all prompts in shuffled order, over and over: whole passes by processor time, and as often one by one by
@@ -115,12 +121,48 @@ fn check<R: Reader>(
     }
 }
 
-fn tell(watch: &Watch, wrong: Wrong) {
-    watch.set(Metric::Wrong, wrong.wrong as f64);
-    watch.set(Metric::Over, wrong.over as f64);
-}
-
 /// Returns nanoseconds; what is longer than 4 s counts as that.
 pub(super) fn nanos(time: Duration) -> u32 {
     u32::try_from(time.as_nanos()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+    use crate::peer::{Name, with_peer};
+    use crate::request::chats;
+    use crate::stream::Fleet;
+
+    const FLEET: Fleet = Fleet {
+        workers: 6,
+        replicas: 2,
+        capacity_pages: 700,
+    };
+
+    fn wrong_answers<P: Peer>(stream: &Stream) -> u64 {
+        let mut publisher = P::Publisher::default();
+        let mut peer = P::new(FLEET.workers);
+        let mut reader = peer.reader();
+        let (mut model, mut wrong) = (Model::default(), Wrong::default());
+        let all = [&stream.fill[..], &stream.drain_tail[..]].concat();
+        for events in all.chunks(all.len() / 7) {
+            let refused = peer.apply(ops::<P>(&mut publisher, events), &|| ()).refused;
+            assert_eq!(refused, 0);
+            model.apply(events);
+            check(&mut reader, &model, stream, FLEET.workers, &mut wrong);
+        }
+        assert!(wrong.asked > 0);
+        wrong.wrong
+    }
+
+    #[test]
+    fn every_index_answers_as_the_model_where_paths_have_no_holes() {
+        let stream = Stream::new(chats(64, 150), FLEET);
+        for name in Name::value_variants() {
+            let wrong = with_peer!(*name, P => wrong_answers::<P>(&stream));
+            assert_eq!(wrong, 0, "{name}");
+        }
+    }
 }

@@ -45,9 +45,28 @@ pub(crate) enum Name {
 impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let value = self.to_possible_value().expect("no index is hidden");
-        f.write_str(value.get_name())
+        f.pad(value.get_name())
     }
 }
+
+/// Evaluates an expression with a type name bound to the index of a [`Name`].
+macro_rules! with_peer {
+    ($name:expr, $peer:ident => $body:expr) => {
+        match $name {
+            crate::peer::Name::RadixMesh => with_peer!(@ RadixMesh, $peer => $body),
+            crate::peer::Name::KvIndex => with_peer!(@ KvIndex, $peer => $body),
+            crate::peer::Name::Smg => with_peer!(@ Smg, $peer => $body),
+            crate::peer::Name::DynamoTree => with_peer!(@ DynamoTree, $peer => $body),
+            crate::peer::Name::DynamoCrtc => with_peer!(@ Concurrent, $peer => $body),
+            crate::peer::Name::DynamoPos32 => with_peer!(@ Positional, $peer => $body),
+        }
+    };
+    (@ $index:ident, $peer:ident => $body:expr) => {{
+        type $peer = crate::peer::$index;
+        $body
+    }};
+}
+pub(crate) use with_peer;
 
 /// What applying cost.
 #[derive(Clone, Copy, Debug, Default)]
