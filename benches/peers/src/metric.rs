@@ -115,9 +115,9 @@ impl Metric {
         }
     }
 
-    /// Returns whether it counts mistakes, of which no ratio is formed.
-    pub(crate) fn is_count(self) -> bool {
-        matches!(self, Metric::Wrong | Metric::Over)
+    /// Returns whether it is shown as it is: of mistakes, or of what is next to nothing, no ratio is formed.
+    pub(crate) fn is_plain(self) -> bool {
+        matches!(self, Metric::BytesEmpty | Metric::Wrong | Metric::Over)
     }
 }
 

@@ -13,8 +13,9 @@ use crate::peer::{Peer, Reader, SharedReader};
 use crate::stream::{Stream, pages};
 use crate::watch::Watch;
 
-/// How often the second half is brought to a fresh index, to have enough to look at.
-const REPEATS: usize = 4;
+/// How often the second half is brought to a fresh index at most, and for how long, to have enough to look at.
+const REPEATS_MAX: usize = 4;
+const WRITING: Duration = Duration::from_millis(500);
 /// How long the reader asks without a writer.
 const ALONE: Duration = Duration::from_millis(300);
 const SHUFFLE_SEED: u64 = 13;
@@ -29,7 +30,8 @@ pub(super) fn run<P: Peer<Reader: SharedReader>>(watch: &Watch, stream: &Stream,
     let mut depths = vec![0; usize::from(workers)];
     let (mut beside, mut alone) = (Vec::new(), Vec::new());
     let mut cpu = Duration::ZERO;
-    for repeat in 1..=REPEATS {
+    let mut repeats = 0;
+    while alone.is_empty() {
         let mut publisher = P::Publisher::default();
         let first = ops::<P>(&mut publisher, first);
         let second = ops::<P>(&mut publisher, second);
@@ -53,13 +55,14 @@ pub(super) fn run<P: Peer<Reader: SharedReader>>(watch: &Watch, stream: &Stream,
             })
         });
         cpu += applied.cpu;
-        if repeat == REPEATS {
+        repeats += 1;
+        if repeats == REPEATS_MAX || cpu > WRITING {
             let end = Instant::now() + ALONE;
             let more = || Instant::now() < end;
             ask(&mut reader, &mut queries, &mut depths, more, &mut alone);
         }
     }
-    let written = (pages(second) * REPEATS) as f64;
+    let written = (pages(second) * repeats) as f64;
     watch.set(
         Metric::BesideWriter,
         written / cpu.as_secs_f64().max(f64::MIN_POSITIVE) / 1e6,

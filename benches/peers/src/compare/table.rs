@@ -84,7 +84,7 @@ fn setting(text: &mut String, row: &Row) {
                 Some(value) => {
                     let mark = if Some(*value) == best { "*" } else { "" };
                     let ratio = ours
-                        .filter(|_| *name != Name::RadixMesh && !metric.is_count())
+                        .filter(|_| *name != Name::RadixMesh && !metric.is_plain())
                         .map_or(String::new(), |ours| format!(" ({:.2})", ours / value));
                     format!("{mark}{}{ratio}", number(metric, *value))
                 }
@@ -97,7 +97,7 @@ fn setting(text: &mut String, row: &Row) {
 
 fn best(metric: Metric, values: &[Option<f64>]) -> Option<f64> {
     let values = values.iter().flatten().copied();
-    if metric.is_count() {
+    if metric.is_plain() {
         return None;
     }
     match metric.better() {
@@ -108,7 +108,7 @@ fn best(metric: Metric, values: &[Option<f64>]) -> Option<f64> {
 
 /// Formats about three digits.
 fn number(metric: Metric, value: f64) -> String {
-    if metric.is_count() || value >= 100.0 {
+    if metric.is_plain() || value >= 100.0 {
         format!("{value:.0}")
     } else if value >= 10.0 {
         format!("{value:.1}")
