@@ -1,5 +1,6 @@
 //! Project tasks that need more than a shell: `cargo xtask <task>`. Each task is a module.
 
+mod bench;
 mod layers;
 mod sim;
 mod test_cluster;
@@ -15,6 +16,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Measure more than `cargo bench` can.
+    Bench(bench::Options),
     /// Check the dependencies between the crates against layers.toml.
     Layers,
     /// Run seeds of the simulator: whole clusters in virtual time, with faults and checkers.
@@ -25,6 +28,7 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
+        Task::Bench(options) => bench::run(&options),
         Task::Layers => layers::run(),
         Task::Sim(options) => sim::run(&options),
         Task::TestCluster(options) => test_cluster::run(&options),
