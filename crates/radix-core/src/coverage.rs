@@ -1,5 +1,5 @@
 //! What readers see of a run's holders: one bit for each that has all of it on the device, and spans for the
-//! others. So a run that 64 ranks hold is a word, and a holder that drops part of a run becomes a span.
+//! others that have its head. So a run that 64 ranks hold is a word, and one that drops part of it is a span.
 
 use crate::holders::Piece;
 use crate::id::{Holder, Rank, SourceId, Tier};
@@ -169,10 +169,15 @@ fn is_whole(pieces: &[Piece], len: u32) -> bool {
     reach >= len
 }
 
-/// Appends the pieces of one holder as spans, those of a tier that meet as one.
+/// Appends the pieces of one holder as spans, those of a tier that meet as one. What lies behind a hole can
+/// count for no prefix and is left out.
 fn add_spans(pieces: &[Piece], out: &mut Vec<Span>) {
-    let first = out.len();
+    let (first, mut reach) = (out.len(), 0);
     for piece in pieces {
+        if piece.start() > reach {
+            return;
+        }
+        reach = reach.max(piece.end());
         let holder = piece.holder();
         let narrow = |offset: u32| u16::try_from(offset).expect("offsets of a piece are u16");
         let (start, end) = (narrow(piece.start()), narrow(piece.end()));
