@@ -156,9 +156,9 @@ impl Reader for MeshReader {
         depths.fill(0);
         self.reader
             .matches(Namespace::DEFAULT, query, &mut self.matches);
-        for (holder, pages) in self.matches.iter() {
+        self.matches.iter().for_each(|(holder, pages)| {
             depths[usize::from(holder.rank.0)] = pages[Tier::COUNT - 1];
-        }
+        });
     }
 }
 
