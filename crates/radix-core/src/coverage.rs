@@ -92,12 +92,24 @@ impl Coverage {
         let mut words: Vec<(Block, u64)> = Vec::new();
         let mut one = (Block::default(), 0u64);
         let mut spans = Vec::new();
-        for pieces in pieces.chunk_by(|a, b| a.holder() == b.holder()) {
-            if !is_whole(pieces, len) {
+        let mut rest = pieces;
+        while let Some(head) = rest.first() {
+            let holder = head.holder();
+            // How far this holder covers the run on the device.
+            let (mut reach, mut count) = (0, 0);
+            for piece in rest.iter().take_while(|piece| piece.holder() == holder) {
+                if piece.tier == Tier::Device && piece.start() <= reach {
+                    reach = reach.max(piece.end());
+                }
+                count += 1;
+            }
+            let (pieces, others) = rest.split_at(count);
+            rest = others;
+            if reach < len {
                 add_spans(pieces, &mut spans);
                 continue;
             }
-            let (block, bit) = Block::of(pieces[0].holder());
+            let (block, bit) = Block::of(holder);
             if one.1 != 0 && one.0 != block {
                 words.push(one);
                 one.1 = 0;
@@ -154,19 +166,6 @@ impl Coverage {
     fn words(&self) -> impl Iterator<Item = &Word> {
         std::iter::once(&self.first).chain(&self.more)
     }
-}
-
-/// Returns whether the pieces of one holder that lie on the device cover all of a run.
-fn is_whole(pieces: &[Piece], len: u32) -> bool {
-    let on_device = pieces.iter().filter(|piece| piece.tier == Tier::Device);
-    let mut reach = 0;
-    for piece in on_device {
-        if piece.start() > reach {
-            return false;
-        }
-        reach = reach.max(piece.end());
-    }
-    reach >= len
 }
 
 /// Appends the pieces of one holder as spans, those of a tier that meet as one. What lies behind a hole can
