@@ -58,8 +58,8 @@ pub struct Index {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tree: Tree<Holders>,
     pub(crate) ranks: Ranks,
-    /// Empty between ops; here so that its memory is used again.
-    pub(crate) covered: Vec<NodeId>,
+    /// The nodes an op changed. Empty between ops; here so that its memory is used again.
+    pub(crate) touched: Vec<NodeId>,
 }
 
 impl Index {
@@ -80,7 +80,7 @@ impl Index {
             }),
             tree,
             ranks: Ranks::default(),
-            covered: Vec::new(),
+            touched: Vec::new(),
         }
     }
 

@@ -163,7 +163,7 @@ impl Index {
             let idx = u32::from(idx) + to_u32(first - skip);
             value.insert(Piece::new(holder, tier, seq, idx, start, end));
         };
-        let mut covered = std::mem::take(&mut self.covered);
+        let mut covered = std::mem::take(&mut self.touched);
         (self.tree).grow(cursor, pages, skip, cover, &mut self.ranks, &mut covered);
         let deepest = *covered
             .last()
@@ -173,7 +173,7 @@ impl Index {
         for node in covered.drain(..) {
             self.tree.relieve(node, &mut self.ranks);
         }
-        self.covered = covered;
+        self.touched = covered;
     }
 
     /// Returns where a live copy lies: its page's offset, and the span it is part of.

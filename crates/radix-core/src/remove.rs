@@ -17,6 +17,14 @@ impl Index {
                 u32::from(range.idx) + u32::from(range.len),
             )
         };
+        if let [one] = ranges {
+            let (from, to) = bounds(one);
+            return if from < to {
+                self.kill_ranges(rank, seq, &[(from, to)])
+            } else {
+                0
+            };
+        }
         let mut sorted: Vec<(u32, u32)> = ranges
             .iter()
             .map(bounds)
@@ -77,7 +85,7 @@ impl Index {
         let namespace = self.tree.namespace_of(node);
         let (mut dead, mut sum, mut source) = (0, 0u64, None);
         let mut deepest_left = None;
-        let mut changed = Vec::new();
+        let mut changed = std::mem::take(&mut self.touched);
         // The depth of the op's page 0, known from its first span, which is where it began.
         let mut top = 0;
         loop {
@@ -144,10 +152,11 @@ impl Index {
                 self.ranks.by_rank.remove(&rank);
             }
         }
-        for node in changed {
+        for node in changed.drain(..) {
             self.tree.settle(node, &mut self.ranks);
             self.tree.relieve(node, &mut self.ranks);
         }
+        self.touched = changed;
         dead
     }
 }

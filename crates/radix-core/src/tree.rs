@@ -361,13 +361,17 @@ impl<V: Value> Tree<V> {
 
     /// Cuts a node whose value is crowded, and what comes of it.
     pub(crate) fn relieve(&mut self, id: NodeId, moves: &mut impl Moves<V>) {
-        let mut todo = vec![id];
-        while let Some(id) = todo.pop() {
-            if self.is_alive(id)
-                && let Some(at) = self.value(id).crowded()
+        let mut todo = Vec::new();
+        let mut next = Some(id);
+        while let Some(id) = next {
+            match self
+                .is_alive(id)
+                .then(|| self.value(id).crowded())
+                .flatten()
             {
-                todo.push(self.split(id, at, moves));
-                todo.push(id);
+                // Both halves may be crowded still; the tail keeps the id.
+                Some(at) => todo.push(self.split(id, at, moves)),
+                None => next = todo.pop(),
             }
         }
     }
