@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+pub mod cache;
 pub mod id;
 pub mod limits;
 pub mod page;

@@ -66,6 +66,11 @@ impl<V: Value> Nodes<V> {
         self.nodes.get(id.0 as usize).is_some_and(Option::is_some)
     }
 
+    /// Returns a bound of all ids.
+    pub(crate) fn ids(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Takes an id; [`Nodes::put`] comes next.
     pub(crate) fn allocate(&mut self) -> NodeId {
         while let Some(id) = self.free.pop() {

@@ -4,7 +4,7 @@
 use crate::page::Fingerprint;
 
 /// What runs are made of. A page is one unit or a fixed number of them.
-pub(crate) trait Unit: Copy + Eq + Default + Send + Sync + 'static {
+pub trait Unit: Copy + Eq + Default + Send + Sync + 'static {
     /// Whether pages with equal keys are equal.
     const KEY_IS_PAGE: bool;
 
