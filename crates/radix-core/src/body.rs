@@ -107,14 +107,19 @@ pub(crate) fn to_u32(len: usize) -> u32 {
 #[inline]
 pub(crate) fn common_prefix<U: Unit>(a: &[U], b: &[U]) -> usize {
     const LANES: usize = 16;
+    const AHEAD: usize = 16;
     let len = a.len().min(b.len());
     let (a, b) = (&a[..len], &b[..len]);
     let mut at = 0;
-    for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
+    for (a_chunk, b_chunk) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
+        // Long runs come from memory faster than the processor dares to guess.
+        if let Some(ahead) = a.get(at + AHEAD * LANES) {
+            prefetch(ahead);
+        }
         // No early exit inside a chunk, so that it becomes a few vector compares.
-        let differ = a
+        let differ = a_chunk
             .iter()
-            .zip(b)
+            .zip(b_chunk)
             .fold(false, |differ, (a, b)| differ | (a != b));
         if differ {
             break;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::body::{Body, NodeId, to_u32};
+use crate::rcu::prefetch;
 use crate::value::Value;
 
 /// How the present version of a node may still be changed in place. One kind only: a reader that sees an old
@@ -59,6 +60,14 @@ impl<V: Value> Nodes<V> {
         self.nodes[id.0 as usize]
             .as_mut()
             .expect("a remembered node is alive")
+    }
+
+    /// Asks for what is known of a node.
+    #[inline]
+    pub(crate) fn prefetch(&self, id: NodeId) {
+        if let Some(node) = self.nodes.get(id.0 as usize) {
+            prefetch(node);
+        }
     }
 
     /// Returns whether there is such a node.

@@ -249,7 +249,11 @@ impl<V: Value> Tree<V> {
                 return (at, done);
             }
             match self.child_on(at.node, &units[done..]) {
-                Some(node) => at = Cursor { node, offset: 0 },
+                Some(node) => {
+                    // Whoever asked will want to know more of it than its run.
+                    self.nodes.prefetch(node);
+                    at = Cursor { node, offset: 0 };
+                }
                 None => return (at, done),
             }
         }

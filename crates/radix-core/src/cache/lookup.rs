@@ -55,9 +55,8 @@ impl<K: CacheUnit, S: SlotIndex> Cache<K, S> {
     /// Cost: O(slots); no allocation when `out` has room.
     pub fn peek_slots(&self, namespace: Namespace, prompt: &[K], out: &mut Vec<S>) -> usize {
         let (at, units) = self.find(namespace, prompt);
-        let pages = self.pages(units);
-        self.fill(at, pages * self.slots_per_page, out);
-        pages * self.config.page_size
+        self.fill(at, units, out);
+        self.pages(units) * self.config.page_size
     }
 
     /// Appends all slots from the root to where a handle points, and returns how many.
@@ -67,10 +66,8 @@ impl<K: CacheUnit, S: SlotIndex> Cache<K, S> {
     pub fn slots(&self, handle: Handle, out: &mut Vec<S>) -> Result<usize, HandleError> {
         let node = self.resolve(handle)?;
         let body = self.tree.body(node);
-        let slots = self.pages(body.end() as usize) * self.slots_per_page;
-        let offset = body.len();
-        self.fill(Cursor { node, offset }, slots, out);
-        Ok(slots)
+        let (offset, units) = (body.len(), body.end() as usize);
+        Ok(self.fill(Cursor { node, offset }, units, out))
     }
 
     /// Returns where the longest cached prefix ends, and its length in units.
@@ -88,20 +85,23 @@ impl<K: CacheUnit, S: SlotIndex> Cache<K, S> {
         }
     }
 
-    /// Appends the `slots` slots from the root to `at`.
-    fn fill(&self, at: Cursor, slots: usize, out: &mut Vec<S>) {
+    /// Appends the slots of the first `units` units of the path to `at`, which are all of it.
+    fn fill(&self, at: Cursor, units: usize, out: &mut Vec<S>) -> usize {
+        let per_page = self.slots_per_page;
+        let slots = self.pages(units) * per_page;
         let first = out.len();
         // The path is known from its end: runs are written from the back.
         out.resize(first + slots, S::default());
         let mut rest = &mut out[first..];
         let mut node = at.node;
+        let mut len = self.pages(at.offset as usize) * per_page;
         while !rest.is_empty() {
-            let run = self.tree.value(node).slots();
-            let len = run.len().min(rest.len());
             let (above, here) = rest.split_at_mut(rest.len() - len);
-            here.copy_from_slice(&run[..len]);
+            here.copy_from_slice(&self.tree.value(node).slots()[..len]);
             rest = above;
             node = self.tree.parent(node);
+            len = self.tree.value(node).slots().len();
         }
+        slots
     }
 }

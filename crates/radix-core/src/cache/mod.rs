@@ -195,9 +195,10 @@ impl<K: CacheUnit, S: SlotIndex> Cache<K, S> {
     /// Counts a run and all above it as used by operation `now`.
     fn touch(&mut self, mut node: NodeId, mut mark: impl FnMut(&mut slots::Use)) {
         while self.tree.is_run(node) {
-            let marks = &mut self.tree.value_mut(node).marks;
-            mark(marks);
-            let rank = self.config.policy.rank(marks);
+            let value = self.tree.value_mut(node);
+            value.prefetch();
+            mark(&mut value.marks);
+            let rank = self.config.policy.rank(&value.marks);
             self.order.update(node, rank);
             node = self.tree.parent(node);
         }

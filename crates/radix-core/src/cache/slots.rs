@@ -4,6 +4,7 @@
 use std::marker::PhantomData;
 
 use crate::cache::unit::{CacheUnit, SlotIndex};
+use crate::rcu::prefetch;
 use crate::value::{Adopted, Value, View};
 
 /// How the pages of a run were used. See [`Policy`](crate::cache::Policy).
@@ -62,6 +63,14 @@ impl<K: CacheUnit, S: SlotIndex> Slots<K, S> {
     #[inline]
     pub(crate) fn slots(&self) -> &[S] {
         &self.slots
+    }
+
+    /// Asks for the first slots: who matches a prompt mostly wants them next.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        for line in self.slots.chunks(64 / size_of::<S>()).take(8) {
+            prefetch(&line[0]);
+        }
     }
 
     /// Returns how many slots `units` of the run have.

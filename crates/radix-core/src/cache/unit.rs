@@ -50,3 +50,55 @@ impl SlotIndex for u64 {}
 impl SlotIndex for usize {}
 impl SlotIndex for i32 {}
 impl SlotIndex for i64 {}
+
+#[cfg(all(test, not(radixmesh_loom)))]
+mod tests {
+    use super::*;
+    use crate::cache::{Cache, CacheConfig};
+    use crate::id::Namespace;
+
+    /// A token with a hash that is nearly always the same.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    struct Weak(u32);
+
+    impl Unit for Weak {
+        const KEY_IS_PAGE: bool = false;
+
+        fn key(page: &[Weak]) -> u64 {
+            u64::from(page[0].0 % 2)
+        }
+    }
+
+    impl CacheUnit for Weak {
+        fn units_per_page(page_size: usize) -> usize {
+            page_size
+        }
+    }
+
+    #[test]
+    fn pages_whose_hashes_collide_are_told_apart() {
+        let config = CacheConfig {
+            page_size: 2,
+            ..CacheConfig::default()
+        };
+        let mut cache: Cache<Weak, u32> = Cache::new(config).expect("in range");
+        let prompt = |at: u32| [Weak(at), Weak(7), Weak(at % 5), Weak(at)];
+        let mut freed = Vec::new();
+        for round in 0..3 {
+            for at in 0..40 {
+                let slots = [4 * at, 4 * at + 1, 4 * at + 2, 4 * at + 3];
+                let inserted = cache.insert(Namespace::DEFAULT, &prompt(at), &slots, 0, &mut freed);
+                inserted.expect("a slot for every token");
+                cache.debug_check();
+            }
+            for at in 0..40 {
+                let found = cache.match_prefix(Namespace::DEFAULT, &prompt(at));
+                let mut slots = Vec::new();
+                cache.slots(found.handle, &mut slots).expect("just matched");
+                assert_eq!(slots, [4 * at, 4 * at + 1, 4 * at + 2, 4 * at + 3]);
+            }
+            assert_eq!(cache.evict(30 + round, &mut freed), 30 + round);
+            cache.debug_check();
+        }
+    }
+}
