@@ -40,6 +40,19 @@ fn every_answer_is_the_models_and_no_slot_is_lost() {
     }
 }
 
+/// A fuzz target: `BOLERO_RANDOM_ITERATIONS=100000 cargo test --release -p radix-core --test cache fuzz`, or with
+/// coverage `cargo bolero test -p radix-core fuzzed_bytes_are_calls_with_the_models_answers`. A failure prints the seed that repeats it.
+#[test]
+fn fuzzed_bytes_are_calls_with_the_models_answers() {
+    bolero::check!()
+        .with_iterations(100)
+        .with_max_len(2_000)
+        .for_each(|bytes: &[u8]| {
+            let (setup, ops) = ops::decode(bytes);
+            run::compare(setup, &ops);
+        });
+}
+
 #[test]
 fn arbitrary_bytes_are_calls_with_the_models_answers() {
     let mut random = fastrand::Rng::with_seed(0xcafe);
