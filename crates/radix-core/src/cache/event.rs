@@ -64,6 +64,15 @@ impl<K: CacheUnit, S: SlotIndex> Events<K, S> {
         }
     }
 
+    /// Returns the same events for a copy of the cache.
+    pub(crate) fn again(&self) -> Self {
+        Events {
+            waiting: self.waiting.clone(),
+            end: None,
+            ..*self
+        }
+    }
+
     /// Returns whether there is room for an event about `pages` pages; if not, it is counted as lost.
     fn admit(&mut self, pages: usize) -> bool {
         if let Some(Event::Lost { pages: lost }) = self.waiting.last_mut() {

@@ -12,6 +12,7 @@
 
 mod check;
 mod config;
+mod copy;
 mod entries;
 mod event;
 mod evict;
@@ -22,6 +23,7 @@ mod order;
 mod slots;
 mod unit;
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use config::{CacheConfig, ConfigError, Policy, SlotsPer};
@@ -211,6 +213,17 @@ impl<K: CacheUnit, S: SlotIndex> Cache<K, S> {
             self.order
                 .insert(node, self.config.policy.rank(&value.marks));
         }
+    }
+}
+
+/// Says how large it is; the content is [`Cache::for_each`]'s to tell.
+impl<K: CacheUnit, S: SlotIndex> fmt::Debug for Cache<K, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("config", &self.config)
+            .field("evictable_len", &self.evictable_len())
+            .field("protected_len", &self.protected_len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -59,6 +59,15 @@ impl<K: CacheUnit, S: SlotIndex> Slots<K, S> {
         }
     }
 
+    /// Returns the same without locks.
+    pub(crate) fn unlocked(&self) -> Self {
+        Slots {
+            slots: self.slots.clone(),
+            locks: 0,
+            ..*self
+        }
+    }
+
     /// Returns the slots, in the order of the run.
     #[inline]
     pub(crate) fn slots(&self) -> &[S] {

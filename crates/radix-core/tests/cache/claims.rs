@@ -482,6 +482,31 @@ fn the_same_calls_give_the_same_answers_slot_for_slot() {
 }
 
 #[test]
+fn a_clone_does_the_same_from_there_on_and_has_no_locks() {
+    let mut cache = with_events(1_000);
+    for at in 0..40 {
+        put(&mut cache, &[at % 3, at % 5, at % 3, at % 7], at * 10);
+    }
+    let found = find(&mut cache, &[0, 0]);
+    let receipt = cache.lock(found.handle).expect("just matched");
+    let mut twin = cache.clone();
+    twin.debug_check();
+    assert_eq!(
+        twin.lock(found.handle).err(),
+        Some(HandleError::ForeignHandle)
+    );
+    assert_eq!(
+        (twin.total_len(), twin.protected_len()),
+        (cache.total_len(), 0)
+    );
+    cache.unlock(receipt).expect("its own");
+    while cache.total_len() > 0 {
+        assert_eq!(evict(&mut cache, 3), evict(&mut twin, 3));
+    }
+    assert_eq!(cache.take_events(), twin.take_events());
+}
+
+#[test]
 fn memory_is_given_back() {
     let mut cache = cache(config());
     let empty = cache.stats().bytes;
