@@ -1,6 +1,7 @@
-//! The simulated engine: a page pool with prefix reuse, eviction and a model of prefill time. It computes no KV,
-//! and it knows no node: it returns what its host must publish.
+//! The simulated engine: a page pool under a prefix cache, and a model of prefill time. It computes no KV, and it
+//! knows no node: it returns what its host must publish.
 
+use radix_core::cache::{Cache, CacheConfig, SlotsPer};
 use radix_core::id::{CopyRange, Namespace, Seq, SourceId};
 use radix_core::page::Fingerprint;
 
@@ -60,15 +61,18 @@ pub struct StoredRun {
 
 /// A simulated engine: exact prefix reuse over page fingerprints, least recently used leaf evicted first.
 ///
-/// Slots are numbered from 0 in each engine. Cost: O(pages of the prompt + pages evicted), some tens of
-/// nanoseconds each; memory about 60 bytes a page ever held at once.
+/// Slots are numbered from 0 in each engine. Cost: O(pages of the prompt + pages evicted), some nanoseconds each;
+/// memory about 40 bytes a page ever held at once, and 250 a run of pages.
 #[derive(Clone, Debug)]
 pub struct SimulatedEngine {
     config: SimulatedEngineConfig,
     capacity: usize,
+    cache: Cache<Fingerprint, u32>,
     pool: Pool,
     /// The id of the next run.
     next_run: u64,
+    /// Empty between runs; here so that its memory is used again.
+    freed: Vec<u32>,
 }
 
 impl SimulatedEngine {
@@ -78,8 +82,10 @@ impl SimulatedEngine {
         SimulatedEngine {
             config,
             capacity: config.capacity_pages.min(POOL_PAGES_MAX),
-            pool: Pool::new(),
+            cache: empty_cache(),
+            pool: Pool::default(),
             next_run: 0,
+            freed: Vec::new(),
         }
     }
 
@@ -111,31 +117,30 @@ impl SimulatedEngine {
     fn admit(&mut self, namespace: Namespace, pages: &[Fingerprint], run: &mut Run) {
         run.evicted.clear();
         run.slots.clear();
-        run.slots.extend(self.pool.walk(namespace, pages));
-        let hit = run.slots.len();
+        let found = self.cache.match_prefix(namespace, pages);
+        let prefix = self.cache.lock(found.handle).expect("just matched");
+        let slots = self.cache.slots(found.handle, &mut run.slots);
+        let hit = slots.expect("just matched");
         let new = (pages.len() - hit).min(self.capacity - hit);
-        // Outside the recency list the prefix cannot be evicted, so all others may be.
-        for &slot in &run.slots {
-            self.pool.unlink(slot);
-        }
-        while self.pool.held() + new > self.capacity {
-            let name = self
-                .pool
-                .evict_oldest()
-                .expect("prefix and new pages fit, so another page is held");
-            if let Name::Copy { seq, idx } = name {
+        let over = (self.held_pages() + new).saturating_sub(self.capacity);
+        let gone = self.cache.evict(over, &mut self.freed);
+        debug_assert_eq!(gone, over, "prefix and new pages fit, so others are held");
+        for &slot in &self.freed {
+            if let Name::Copy { seq, idx } = self.pool.name(slot) {
                 push_copy(&mut run.evicted, seq, idx);
             }
         }
-        let mut parent = run.slots.last().copied();
-        for &fingerprint in &pages[hit..hit + new] {
-            let slot = self.pool.add(parent, namespace, fingerprint, self.next_run);
-            run.slots.push(slot);
-            parent = Some(slot);
+        // Backwards, so that slots are given again in the order of the prompt they held.
+        for slot in self.freed.drain(..).rev() {
+            self.pool.give_back(slot);
         }
-        for &slot in run.slots.iter().rev() {
-            self.pool.link_newest(slot);
-        }
+        let name = Name::Unnamed { run: self.next_run };
+        run.slots.extend((0..new).map(|_| self.pool.take(name)));
+        let kept = &pages[..hit + new];
+        let inserted = (self.cache).insert(namespace, kept, &run.slots, 0, &mut self.freed);
+        inserted.expect("a slot for every page");
+        debug_assert!(self.freed.is_empty(), "what was there has the slots it had");
+        self.cache.unlock(prefix).expect("this cache's receipt");
         run.id = self.next_run;
         self.next_run += 1;
         run.hit_pages = count(hit);
@@ -186,21 +191,21 @@ impl SimulatedEngine {
     /// Returns how many leading pages are held. Recency is not touched.
     #[must_use]
     pub fn holds(&self, namespace: Namespace, pages: &[Fingerprint]) -> u32 {
-        count(self.pool.walk(namespace, pages).count())
+        count(self.cache.peek(namespace, pages))
     }
 
     /// Returns the pool slot of the last page of a path, or `None` when a page of the path is not held.
     #[must_use]
     pub fn slot_of(&self, namespace: Namespace, path: &[Fingerprint]) -> Option<u32> {
-        self.pool
-            .walk(namespace, path)
-            .nth(path.len().checked_sub(1)?)
+        let mut slots = Vec::new();
+        let held = self.cache.peek_slots(namespace, path, &mut slots);
+        slots.pop().filter(|_| held == path.len())
     }
 
     /// Returns how many pages are held.
     #[must_use]
     pub fn held_pages(&self) -> usize {
-        self.pool.held()
+        self.cache.total_len()
     }
 
     /// Returns how many pages can be held.
@@ -217,7 +222,8 @@ impl SimulatedEngine {
 
     /// Forgets every page, as a restart or a cache reset does. The host publishes that the source was reset.
     pub fn clear(&mut self) {
-        self.pool = Pool::new();
+        self.cache.reset();
+        self.pool = Pool::default();
     }
 
     /// Walks the pool and panics when an invariant is broken. For tests; cost: O(pages).
@@ -228,8 +234,22 @@ impl SimulatedEngine {
             self.held_pages(),
             self.capacity
         );
-        self.pool.debug_check();
+        self.cache.debug_check();
+        let mut slots = Vec::new();
+        self.cache
+            .for_each(|entry| slots.extend_from_slice(entry.own_slots()));
+        self.pool.debug_check(slots);
     }
+}
+
+/// Returns an empty cache with a slot per page. The engine thinks in pages, so a page is one token to it.
+fn empty_cache() -> Cache<Fingerprint, u32> {
+    Cache::new(CacheConfig {
+        page_size: 1,
+        slots: SlotsPer::Page,
+        ..CacheConfig::default()
+    })
+    .expect("a page size in range")
 }
 
 /// Appends a copy, to the last range where it continues that at either end. Evictions run from leaf to root.

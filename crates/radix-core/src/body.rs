@@ -107,11 +107,16 @@ pub(crate) fn to_u32(len: usize) -> u32 {
 #[inline]
 pub(crate) fn common_prefix<U: Unit>(a: &[U], b: &[U]) -> usize {
     const LANES: usize = 16;
+    const AHEAD: usize = 16;
     let len = a.len().min(b.len());
     let (a, b) = (&a[..len], &b[..len]);
     let mut at = 0;
-    for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
-        if U::differ(a, b) {
+    for (a_chunk, b_chunk) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
+        // Long runs come from memory faster than the processor dares to guess.
+        if let Some(ahead) = a.get(at + AHEAD * LANES) {
+            prefetch(ahead);
+        }
+        if U::differ(a_chunk, b_chunk) {
             break;
         }
         at += LANES;

@@ -2,11 +2,13 @@
 //!
 //! [`Index`] folds the logs of all ranks into one path-compressed radix tree over pages, and answers how many
 //! leading pages of a query every holder has. It has one writer; a [`Reader`] asks from another thread
-//! without a lock. See the crate's README for an example.
+//! without a lock. [`cache`] is the other value on the same tree: an engine's own prefix cache. See the crate's
+//! README for examples.
 
 #![deny(unsafe_code)]
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+pub mod cache;
 pub mod id;
 pub mod limits;
 pub mod page;

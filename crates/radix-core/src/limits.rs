@@ -16,3 +16,9 @@ pub const EXACT_READ_TRIES_MAX: usize = if cfg!(radixmesh_loom) { 2 } else { 8 }
 pub(crate) const PIECES_CROWDED: usize = if cfg!(test) { 12 } else { 128 };
 /// Retired versions that are collected in one go.
 pub(crate) const RETIRED_BATCH: usize = if cfg!(radixmesh_loom) { 1 } else { 64 };
+/// The largest page of an engine's cache. Unit: tokens.
+pub const CACHE_PAGE_TOKENS_MAX: usize = 512;
+/// The most pages that may wait in a cache's event buffer. Unit: pages.
+pub const CACHE_EVENT_PAGES_MAX: usize = 1 << 30;
+/// Where the runs of an engine's cache are cut, so that a split copies no more than this. Unit: units of a run.
+pub(crate) const CACHE_RUN_UNITS_MAX: u32 = 4_096;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::body::{Body, NodeId, to_u32};
+use crate::rcu::prefetch;
 use crate::value::Value;
 
 /// What the writer knows about a node.
@@ -51,9 +52,22 @@ impl<V: Value> Nodes<V> {
             .expect("a remembered node is alive")
     }
 
+    /// Asks for what is known of a node.
+    #[inline]
+    pub(crate) fn prefetch(&self, id: NodeId) {
+        if let Some(node) = self.nodes.get(id.0 as usize) {
+            prefetch(node);
+        }
+    }
+
     /// Returns whether there is such a node.
     pub(crate) fn is_alive(&self, id: NodeId) -> bool {
         self.nodes.get(id.0 as usize).is_some_and(Option::is_some)
+    }
+
+    /// Returns a bound of all ids.
+    pub(crate) fn ids(&self) -> usize {
+        self.nodes.len()
     }
 
     /// Takes an id; [`Nodes::put`] comes next.

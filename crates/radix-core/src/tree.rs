@@ -62,11 +62,25 @@ pub(crate) trait Moves<V> {
     fn joined(&mut self, gone: NodeId, gone_value: &V, kept: NodeId);
 }
 
+/// For trees whose node ids nobody remembers across a cut.
+impl<V> Moves<V> for () {
+    fn split(&mut self, _kept: NodeId, _tail_value: &V, _head: NodeId, _head_value: &V) {}
+    fn joined(&mut self, _gone: NodeId, _gone_value: &V, _kept: NodeId) {}
+}
+
 /// A place in the tree: the first `offset` units of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) node: NodeId,
     pub(crate) offset: u32,
+}
+
+impl Cursor {
+    /// Above all namespaces.
+    pub(crate) const TOP: Cursor = Cursor {
+        node: NodeId::TOP,
+        offset: 0,
+    };
 }
 
 /// How the runs of a tree are cut.
@@ -127,6 +141,16 @@ impl<V: Value> Tree<V> {
     /// Returns the writer, which other slots of the same domain need too.
     pub(crate) fn writer(&mut self) -> &mut Writer {
         &mut self.writer
+    }
+
+    /// Returns the most units of a run.
+    pub(crate) fn run_max(&self) -> u32 {
+        self.shape.run_max
+    }
+
+    /// Returns a bound of all node ids.
+    pub(crate) fn ids(&self) -> usize {
+        self.nodes.ids()
     }
 
     /// Returns whether the node exists.
@@ -225,7 +249,11 @@ impl<V: Value> Tree<V> {
                 return (at, done);
             }
             match self.child_on(at.node, &units[done..]) {
-                Some(node) => at = Cursor { node, offset: 0 },
+                Some(node) => {
+                    // Whoever asked will want to know more of it than its run.
+                    self.nodes.prefetch(node);
+                    at = Cursor { node, offset: 0 };
+                }
                 None => return (at, done),
             }
         }
@@ -550,6 +578,12 @@ impl<V: Value> Tree<V> {
         let view = meta.body.view.again();
         let next = meta.body.next(view, Some(table), &mut self.writer);
         self.publish(next, id);
+    }
+
+    /// Puts a run of whole pages, at most `run_max` units, below a node that has no child on its first page.
+    pub(crate) fn add_run(&mut self, parent: NodeId, run: &[V::Unit], value: V) -> NodeId {
+        let key = V::Unit::key(&run[..self.shape.page as usize]);
+        self.add_child(parent, key, Units::new(run, &[], 0), value)
     }
 
     /// Removes a childless node from its parent. The parent is left as it is otherwise.

@@ -4,7 +4,7 @@
 use crate::page::Fingerprint;
 
 /// What runs are made of. A page is one unit or a fixed number of them.
-pub(crate) trait Unit: Copy + Eq + Default + Send + Sync + 'static {
+pub trait Unit: Copy + Eq + Default + Send + Sync + 'static {
     /// Whether pages with equal keys are equal.
     const KEY_IS_PAGE: bool;
 
@@ -13,7 +13,11 @@ pub(crate) trait Unit: Copy + Eq + Default + Send + Sync + 'static {
 
     /// Returns whether two slices of one length differ. Without an early exit, so that it becomes a few vector
     /// instructions.
-    fn differ(a: &[Self], b: &[Self]) -> bool;
+    #[inline]
+    fn differ(a: &[Self], b: &[Self]) -> bool {
+        let differ = |sum, (a, b): (&Self, &Self)| sum | (a != b);
+        a.iter().zip(b).fold(false, differ)
+    }
 }
 
 impl Unit for Fingerprint {
