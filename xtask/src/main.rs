@@ -1,7 +1,9 @@
-//! Project tasks that need more than a shell: `cargo xtask <task>`. Each task is a module.
+//! Project tasks that need more than a shell: `cargo xtask <task>`. Each task is a module; [`program`] is what
+//! some of them share.
 
 mod bench;
 mod layers;
+mod program;
 mod sim;
 mod test_cluster;
 

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measurements that are more than one `cargo bench`. One mode at a time, a module each.
 
+mod icount;
 mod peers;
 
 use clap::{ArgGroup, Args};
@@ -11,14 +12,23 @@ pub(crate) struct Options {
     /// Compare the tree with the indices of the field: see benches/peers/README.md.
     #[arg(long, group = "mode")]
     peers: bool,
+    /// Count the instructions of core operations under valgrind, and compare with the committed baseline: see
+    /// benches/README.md.
+    #[arg(long, group = "mode")]
+    icount: bool,
     #[command(flatten)]
     compare: peers::Compare,
+    #[command(flatten)]
+    count: icount::Count,
 }
 
 /// Measures. Errors: those of the mode.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.peers {
         peers::run(&options.compare)?;
+    }
+    if options.icount {
+        icount::run(&options.count)?;
     }
     Ok(())
 }
@@ -43,5 +53,12 @@ mod tests {
         let cli = parse("bench --peers --quick --rounds 2").unwrap();
         assert!(cli.options.peers);
         assert!(parse("bench --peers --rounds 0").is_err());
+        assert!(parse("bench --icount --tolerance 1.5").is_ok());
+        assert!(parse("bench --icount --tolerance=-1").is_err());
+        assert!(parse("bench --icount --peers").is_err());
+        assert!(parse("bench --peers --bless").is_err());
+        assert!(parse("bench --icount --operation match").is_ok());
+        // A part of the operations is no baseline.
+        assert!(parse("bench --icount --operation match --bless").is_err());
     }
 }

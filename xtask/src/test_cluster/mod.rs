@@ -24,9 +24,8 @@ mod sums;
 mod traffic;
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
-use anyhow::Context;
+use crate::program;
 
 pub(crate) use options::Options;
 
@@ -58,31 +57,5 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 /// Builds the daemon for release and returns where its program is.
 fn build() -> anyhow::Result<PathBuf> {
     const DAEMON: &str = "radixmeshd";
-    eprintln!("building {DAEMON}");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args([
-            "build",
-            "--release",
-            "--quiet",
-            "--message-format=json",
-            "-p",
-            DAEMON,
-            "--bin",
-            DAEMON,
-        ])
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cargo cannot be run")?;
-    anyhow::ensure!(output.status.success(), "{DAEMON} does not build");
-    let executable = |line: &[u8]| {
-        let message: serde_json::Value = serde_json::from_slice(line).ok()?;
-        message.get("executable")?.as_str().map(PathBuf::from)
-    };
-    let program = output
-        .stdout
-        .split(|&byte| byte == b'\n')
-        .filter_map(executable)
-        .next_back();
-    program.with_context(|| format!("cargo named no program of {DAEMON}"))
+    program::build(DAEMON, &["--release", "-p", DAEMON, "--bin", DAEMON])
 }
