@@ -157,6 +157,12 @@ impl Coverage {
         }
     }
 
+    /// Returns whether a holder has the whole run.
+    pub(crate) fn is_whole(&self, holder: Holder) -> bool {
+        let (block, bit) = Block::of(holder);
+        self.whole_of(block) >> bit & 1 == 1
+    }
+
     /// Returns the spans of all others.
     #[inline]
     pub(crate) fn spans(&self) -> &[Span] {

@@ -134,6 +134,9 @@ impl Holders {
     /// Returns the pieces of one rank.
     fn of_rank(&self, rank: Rank) -> std::ops::Range<usize> {
         let first = self.pieces.partition_point(|piece| piece.rank < rank);
+        if self.pieces.last().is_some_and(|last| last.rank == rank) {
+            return first..self.pieces.len();
+        }
         let behind = &self.pieces[first..];
         // Mostly there are few: looking is faster than another search.
         let len = behind.iter().take_while(|piece| piece.rank == rank);
@@ -146,9 +149,21 @@ impl Holders {
         of_rank.filter(move |piece| piece.seq == seq)
     }
 
+    /// Returns the piece that has one copy.
+    pub(crate) fn piece_with(&self, rank: Rank, seq: Seq, idx: u32) -> Option<&Piece> {
+        let has = |piece: &&Piece| piece.seq == seq && piece.idx() <= idx && idx < piece.idx_end();
+        // A request goes on where it last came to, so that is where to look first.
+        self.pieces[self.of_rank(rank)].iter().rfind(has)
+    }
+
     /// Takes in one more piece.
     pub(crate) fn insert(&mut self, piece: Piece) {
-        let at = (self.pieces).partition_point(|other| other.key() < piece.key());
+        let at = match self.pieces.last() {
+            Some(last) if last.key() > piece.key() => {
+                (self.pieces).partition_point(|other| other.key() < piece.key())
+            }
+            _ => self.pieces.len(),
+        };
         if self.pieces.len() == self.pieces.capacity() {
             // Doubling would waste more than most runs hold.
             self.pieces.reserve_exact(1 + self.pieces.len() / 4);
@@ -212,6 +227,18 @@ impl Value for Holders {
 
     fn view(&self, len: u32) -> Coverage {
         Coverage::of(&self.pieces, len)
+    }
+
+    fn is_shown(&self, view: &Coverage, shown: u32, len: u32) -> bool {
+        let (Some(first), Some(last)) = (self.pieces.first(), self.pieces.last()) else {
+            return false;
+        };
+        // The only holder had all of the run and has what came behind it.
+        first.holder() == last.holder()
+            && view.is_whole(last.holder())
+            && last.tier == Tier::Device
+            && last.start() <= shown
+            && last.end() == len
     }
 
     fn split_off(&mut self, at: u32) -> Self {

@@ -101,11 +101,7 @@ impl Index {
     /// Errors: [`InsertError`]; no copy added.
     pub fn insert(&mut self, at: OpId, run: InsertRun<'_>) -> Result<(), InsertError> {
         self.fold(at.origin, at.seq, |index| {
-            let rank = at.origin.rank;
-            if index.ranks.deepest(rank, at.seq).is_some() {
-                return Err(InsertError::Misplaced { rank, seq: at.seq });
-            }
-            index.add(rank, at.seq, 0, run)
+            index.add(at.origin.rank, at.seq, 0, run)
         })
     }
 

@@ -18,7 +18,8 @@ enum Start<'a> {
 }
 
 impl Index {
-    /// Adds copies `(seq, idx..)` of a rank. The op may have shallower copies already, as part of the same run.
+    /// Adds copies `(seq, idx..)` of a rank. Behind copy 0, the op may have shallower copies already, as part of
+    /// the same run.
     pub(crate) fn add(
         &mut self,
         rank: Rank,
@@ -181,11 +182,9 @@ impl Index {
         let idx = u32::from(idx);
         let mut node = self.ranks.deepest(rank, seq)?;
         loop {
-            for piece in self.tree.value(node).pieces_of(rank, seq) {
-                if piece.idx() <= idx && idx < piece.idx_end() {
-                    let offset = piece.start() + (idx - piece.idx());
-                    return Some((Cursor { node, offset }, *piece));
-                }
+            if let Some(piece) = self.tree.value(node).piece_with(rank, seq, idx) {
+                let offset = piece.start() + (idx - piece.idx());
+                return Some((Cursor { node, offset }, *piece));
             }
             if !self.reaches_above(node, rank, seq, idx) {
                 return None;

@@ -498,6 +498,12 @@ impl<V: Value> Tree<V> {
         let meta = self.nodes.get_mut(id);
         let body = &meta.body;
         let len = body.len() + to_u32(more.len());
+        if meta.value.is_shown(&body.view, body.len(), len)
+            && body.units.append(more, &mut self.writer)
+        {
+            meta.is_length_new = true;
+            return;
+        }
         let view = meta.value.view(len);
         if body.view.adopt(&view, false) == Adopted::Same
             && body.units.append(more, &mut self.writer)

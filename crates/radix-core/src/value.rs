@@ -42,6 +42,8 @@ pub(crate) trait Value: Default + 'static {
 
     /// Returns what readers are shown when the run has `len` units.
     fn view(&self, len: u32) -> Self::View;
+    /// Returns true when it is plain, without deriving it, that a view of `shown` units is right for `len` too.
+    fn is_shown(&self, view: &Self::View, shown: u32, len: u32) -> bool;
     /// Keeps the part of the first `at` units here and returns the rest.
     fn split_off(&mut self, at: u32) -> Self;
     /// Takes in the value of a run that follows this one of `at` units.

@@ -110,6 +110,10 @@ impl<K: CacheUnit, S: SlotIndex> Value for Slots<K, S> {
         Unseen
     }
 
+    fn is_shown(&self, _view: &Unseen, _shown: u32, _len: u32) -> bool {
+        true
+    }
+
     fn split_off(&mut self, at: u32) -> Self {
         let slots_at = self.slots_of(at);
         let tail = Slots {
