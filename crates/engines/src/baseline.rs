@@ -26,7 +26,7 @@ pub struct Rates {
 
 /// The baselines of one stream, fed request by request beside the real thing.
 ///
-/// Memory: about 60 bytes for each page held by any engine; `unlimited` keeps every distinct page.
+/// Memory: about 40 bytes for each page held by any engine; `unlimited` keeps every distinct page.
 #[derive(Clone, Debug)]
 pub struct Baselines {
     rng: Rng,

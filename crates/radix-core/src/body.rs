@@ -2,7 +2,6 @@
 //! children.
 
 use crate::children::ChildTable;
-use crate::page::Fingerprint;
 use crate::rcu::{Writer, prefetch};
 use crate::units::Units;
 use crate::value::{Unit, Value, View};
@@ -71,6 +70,19 @@ impl<V: Value> Body<V> {
         self.key == key && (V::Unit::KEY_IS_PAGE || self.run().starts_with(page))
     }
 
+    /// Asks for all that somebody with `units` left to match needs of this node, and for the way on.
+    #[inline]
+    pub(crate) fn prefetch(&self, units: &[V::Unit], page: usize) {
+        if let Some(first) = self.run().first() {
+            prefetch(first);
+        }
+        self.view.prefetch();
+        let len = self.len() as usize;
+        if let (Some(table), Some(next)) = (&self.children, units.get(len..len + page)) {
+            table.prefetch(V::Unit::key(next));
+        }
+    }
+
     /// Returns the bytes held on the heap, the array of children included.
     pub(crate) fn heap_bytes(&self) -> usize {
         ARC_BYTES
@@ -78,20 +90,6 @@ impl<V: Value> Body<V> {
             + self.units.heap_bytes()
             + self.view.heap_bytes()
             + self.children.as_ref().map_or(0, ChildTable::heap_bytes)
-    }
-}
-
-impl<V: Value<Unit = Fingerprint>> Body<V> {
-    /// Asks for all that a reader with `pages` left to match needs of this node, and for the way on.
-    #[inline]
-    pub(crate) fn prefetch(&self, pages: &[Fingerprint]) {
-        if let Some(first) = self.run().first() {
-            prefetch(first);
-        }
-        self.view.prefetch();
-        if let (Some(table), Some(next)) = (&self.children, pages.get(self.len() as usize)) {
-            table.prefetch(next.0);
-        }
     }
 }
 

@@ -41,7 +41,7 @@ impl<V: Value<Unit = Fingerprint>> Root<V> {
             else {
                 return;
             };
-            next.prefetch(&pages[at..]);
+            next.prefetch(&pages[at..], 1);
             // The length may change: one look at it, and before the look at the view.
             let run = next.run();
             let matched = common_prefix(run, &pages[at..]);
@@ -239,23 +239,33 @@ impl<V: Value> Tree<V> {
     /// how many matched.
     #[inline]
     pub(crate) fn descend(&self, mut at: Cursor, units: &[V::Unit]) -> (Cursor, usize) {
+        let guard = self.guard();
+        let page = self.shape.page as usize;
+        let mut body: &Body<V> = self.body(at.node);
         let mut done = 0;
         loop {
-            let run = self.body(at.node).run();
+            let run = body.run();
             let matched = self.common(&run[at.offset as usize..], &units[done..]);
             done += matched;
             at.offset += to_u32(matched);
             if done == units.len() || (at.offset as usize) < run.len() {
                 return (at, done);
             }
-            match self.child_on(at.node, &units[done..]) {
-                Some(node) => {
-                    // Whoever asked will want to know more of it than its run.
-                    self.nodes.prefetch(node);
-                    at = Cursor { node, offset: 0 };
-                }
-                None => return (at, done),
-            }
+            let first = &units[done..done + page];
+            let children = body.children.as_ref();
+            let Some(child) =
+                children.and_then(|table| table.get(V::Unit::key(first), first, &guard))
+            else {
+                return (at, done);
+            };
+            body = child;
+            at = Cursor {
+                node: body.id,
+                offset: 0,
+            };
+            body.prefetch(&units[done..], page);
+            // Whoever asked will want to know more of it than its run.
+            self.nodes.prefetch(at.node);
         }
     }
 
