@@ -10,11 +10,11 @@ use clap::{ArgGroup, Args};
 #[command(group = ArgGroup::new("mode").required(true))]
 pub(crate) struct Options {
     /// Compare the tree with the indices of the field: see benches/peers/README.md.
-    #[arg(long, group = "mode")]
+    #[arg(long, group = "mode", conflicts_with = "Count")]
     peers: bool,
     /// Count the instructions of core operations under valgrind, and compare with the committed baseline: see
     /// benches/README.md.
-    #[arg(long, group = "mode")]
+    #[arg(long, group = "mode", conflicts_with = "Compare")]
     icount: bool,
     #[command(flatten)]
     compare: peers::Compare,
@@ -56,8 +56,10 @@ mod tests {
         assert!(parse("bench --icount --tolerance 1.5").is_ok());
         assert!(parse("bench --icount --tolerance=-1").is_err());
         assert!(parse("bench --icount --peers").is_err());
+        assert!(parse("bench --icount --quick").is_err());
         assert!(parse("bench --peers --bless").is_err());
         assert!(parse("bench --icount --operation match").is_ok());
+        assert!(parse("bench --bless").is_err());
         // A part of the operations is no baseline.
         assert!(parse("bench --icount --operation match --bless").is_err());
     }
