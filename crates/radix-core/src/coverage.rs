@@ -61,17 +61,13 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    fn holder(&self) -> Holder {
-        Holder {
-            rank: self.rank,
-            source: self.source,
-        }
-    }
-
     /// Returns where the holder's bit is.
     #[inline]
     pub(crate) fn place(&self) -> (Block, u32) {
-        Block::of(self.holder())
+        Block::of(Holder {
+            rank: self.rank,
+            source: self.source,
+        })
     }
 
     /// By start, then holder and tier. One number, as spans are sorted often.
@@ -96,12 +92,24 @@ impl Coverage {
         let mut words: Vec<(Block, u64)> = Vec::new();
         let mut one = (Block::default(), 0u64);
         let mut spans = Vec::new();
-        for pieces in pieces.chunk_by(|a, b| a.holder() == b.holder()) {
-            if reach(pieces) < len {
+        let mut rest = pieces;
+        while let Some(head) = rest.first() {
+            let holder = head.holder();
+            // How far this holder covers the run on the device.
+            let (mut reach, mut count) = (0, 0);
+            for piece in rest.iter().take_while(|piece| piece.holder() == holder) {
+                if piece.tier == Tier::Device && piece.start() <= reach {
+                    reach = reach.max(piece.end());
+                }
+                count += 1;
+            }
+            let (pieces, others) = rest.split_at(count);
+            rest = others;
+            if reach < len {
                 add_spans(pieces, &mut spans);
                 continue;
             }
-            let (block, bit) = Block::of(pieces[0].holder());
+            let (block, bit) = Block::of(holder);
             if one.1 != 0 && one.0 != block {
                 words.push(one);
                 one.1 = 0;
@@ -129,35 +137,6 @@ impl Coverage {
             more: words.into_iter().map(word).collect(),
             spans: spans.into_boxed_slice(),
         }
-    }
-
-    /// Returns what is covered when only the pieces of one holder have changed, or `None` where a word
-    /// would have to come or go.
-    pub(crate) fn with(&self, holder: Holder, pieces: &[Piece], len: u32) -> Option<Coverage> {
-        let is_whole = reach(pieces) >= len;
-        let (block, bit) = Block::of(holder);
-        let mut view = self.again();
-        match view.words().find(|word| word.block == block) {
-            Some(word) => {
-                let bits = word.get().1 & !(1 << bit);
-                let bits = bits | u64::from(is_whole) << bit;
-                if bits == 0 && !view.more.is_empty() {
-                    return None;
-                }
-                word.bits.store(bits, Ordering::Relaxed);
-            }
-            None if is_whole => return None,
-            None => {}
-        }
-        let mut of_holder = Vec::new();
-        if !is_whole {
-            add_spans(pieces, &mut of_holder);
-        }
-        let of_others = self.spans.iter().filter(|span| span.holder() != holder);
-        let mut spans: Vec<Span> = of_others.copied().chain(of_holder).collect();
-        spans.sort_unstable_by_key(Span::key);
-        view.spans = spans.into_boxed_slice();
-        Some(view)
     }
 
     /// Returns, by block, the bits of the holders of the whole run.
@@ -193,18 +172,6 @@ impl Coverage {
     fn words(&self) -> impl Iterator<Item = &Word> {
         std::iter::once(&self.first).chain(&self.more)
     }
-}
-
-/// Returns how far the pieces of one holder cover a run on the device.
-fn reach(pieces: &[Piece]) -> u32 {
-    let on_device = pieces.iter().filter(|piece| piece.tier == Tier::Device);
-    on_device.fold(0, |reach, piece| {
-        if piece.start() <= reach {
-            reach.max(piece.end())
-        } else {
-            reach
-        }
-    })
 }
 
 /// Appends the pieces of one holder as spans, those of a tier that meet as one. What lies behind a hole can

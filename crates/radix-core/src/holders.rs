@@ -5,7 +5,7 @@ use crate::coverage::Coverage;
 use crate::id::{Holder, Rank, Seq, SourceId, Tier};
 use crate::limits::PIECES_CROWDED;
 use crate::page::Fingerprint;
-use crate::value::{Value, View};
+use crate::value::Value;
 
 /// Copies `(seq, idx ..)` of one holder and tier on pages `start .. end` of a run. 24 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,18 +123,6 @@ impl Piece {
 #[derive(Debug, Default)]
 pub(crate) struct Holders {
     pieces: Vec<Piece>,
-    /// The greatest end.
-    covered: u32,
-    touched: Touched,
-}
-
-/// Whose pieces changed since readers were last shown them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Touched {
-    #[default]
-    Nobodys,
-    One(Holder),
-    Several,
 }
 
 impl Holders {
@@ -153,22 +141,6 @@ impl Holders {
         // Mostly there are few: looking is faster than another search.
         let len = behind.iter().take_while(|piece| piece.rank == rank);
         first..first + len.count()
-    }
-
-    fn touch(&mut self, holder: Holder) {
-        self.touched = match self.touched {
-            Touched::Nobodys => Touched::One(holder),
-            Touched::One(one) if one == holder => Touched::One(holder),
-            Touched::One(_) | Touched::Several => Touched::Several,
-        };
-    }
-
-    /// Finds the greatest end again, when pieces that reached it went.
-    fn uncover(&mut self) {
-        let covered = self.covered;
-        if !self.pieces.iter().any(|piece| piece.end() == covered) {
-            self.covered = self.pieces.iter().map(Piece::end).max().unwrap_or(0);
-        }
     }
 
     /// Returns the pieces of one op, by start.
@@ -197,8 +169,6 @@ impl Holders {
             self.pieces.reserve_exact(1 + self.pieces.len() / 4);
         }
         self.pieces.insert(at, piece);
-        self.covered = self.covered.max(piece.end());
-        self.touch(piece.holder());
     }
 
     /// Drops copies `idx` of `ranges` (sorted, apart) of one op and returns whether there were any. What goes
@@ -223,7 +193,6 @@ impl Holders {
             }
             any = true;
             self.pieces.remove(at);
-            self.touch(piece.holder());
             let offset = |idx: u32| (piece.start() + idx).saturating_sub(piece.idx());
             let mut from = piece.start();
             for range in meeting {
@@ -239,11 +208,8 @@ impl Holders {
                 self.insert(left);
             }
         }
-        if any {
-            self.uncover();
-            if self.pieces.len() * 2 < self.pieces.capacity() {
-                self.pieces.shrink_to_fit();
-            }
+        if any && self.pieces.len() * 2 < self.pieces.capacity() {
+            self.pieces.shrink_to_fit();
         }
         any
     }
@@ -261,22 +227,6 @@ impl Value for Holders {
 
     fn view(&self, len: u32) -> Coverage {
         Coverage::of(&self.pieces, len)
-    }
-
-    fn view_again(&mut self, shown: Option<&Coverage>, len: u32) -> Coverage {
-        let touched = std::mem::take(&mut self.touched);
-        match (touched, shown) {
-            (Touched::Nobodys, Some(shown)) => shown.again(),
-            (Touched::One(holder), Some(shown)) => {
-                let first = self.pieces.partition_point(|piece| piece.holder() < holder);
-                let behind = &self.pieces[first..];
-                let of_holder = behind.partition_point(|piece| piece.holder() == holder);
-                let of_holder = &behind[..of_holder];
-                let view = shown.with(holder, of_holder, len);
-                view.unwrap_or_else(|| self.view(len))
-            }
-            (Touched::Several, _) | (_, None) => self.view(len),
-        }
     }
 
     fn is_shown(&self, view: &Coverage, shown: u32, len: u32) -> bool {
@@ -305,13 +255,7 @@ impl Value for Holders {
         head.shrink_to_fit();
         tail.shrink_to_fit();
         self.pieces = head;
-        self.uncover();
-        let mut tail = Holders {
-            pieces: tail,
-            ..Holders::default()
-        };
-        tail.uncover();
-        tail
+        Holders { pieces: tail }
     }
 
     fn join(&mut self, behind: Self, at: u32) {
@@ -331,9 +275,6 @@ impl Value for Holders {
         self.pieces.reserve_exact(rest.len());
         self.pieces.append(&mut rest);
         sort(&mut self.pieces);
-        if behind.covered > 0 {
-            self.covered = at + behind.covered;
-        }
     }
 
     fn is_joinable(&self, behind: &Self, at: u32) -> bool {
@@ -353,7 +294,8 @@ impl Value for Holders {
     }
 
     fn covered(&self) -> u32 {
-        self.covered
+        let ends = self.pieces.iter().map(Piece::end);
+        ends.max().unwrap_or(0)
     }
 
     fn crowded(&self) -> Option<u32> {

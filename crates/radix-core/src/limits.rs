@@ -13,7 +13,7 @@ pub const READERS_MAX: usize = 4_096;
 /// How often an exact read tries again before it gives up.
 pub const EXACT_READ_TRIES_MAX: usize = if cfg!(radixmesh_loom) { 2 } else { 8 };
 /// Pieces in one node above which it is cut in two, when a cut helps.
-pub(crate) const PIECES_CROWDED: usize = if cfg!(test) { 12 } else { 512 };
+pub(crate) const PIECES_CROWDED: usize = if cfg!(test) { 12 } else { 128 };
 /// Retired versions that are collected in one go.
 pub(crate) const RETIRED_BATCH: usize = if cfg!(radixmesh_loom) { 1 } else { 64 };
 /// The largest page of an engine's cache. Unit: tokens.

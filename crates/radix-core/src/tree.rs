@@ -492,8 +492,7 @@ impl<V: Value> Tree<V> {
     /// Shows readers what a node's value has become.
     fn refresh(&mut self, id: NodeId) {
         let meta = self.nodes.get_mut(id);
-        let shown = Some(&meta.body.view);
-        let view = meta.value.view_again(shown, meta.body.len());
+        let view = meta.value.view(meta.body.len());
         match (meta.body.view).adopt(&view, !meta.is_length_new) {
             Adopted::Same | Adopted::Written => {}
             Adopted::No => {
@@ -515,7 +514,7 @@ impl<V: Value> Tree<V> {
             meta.is_length_new = true;
             return;
         }
-        let view = meta.value.view_again(None, len);
+        let view = meta.value.view(len);
         if body.view.adopt(&view, false) == Adopted::Same
             && body.units.append(more, &mut self.writer)
         {
@@ -536,7 +535,7 @@ impl<V: Value> Tree<V> {
     fn shorten(&mut self, id: NodeId, len: u32) {
         let meta = self.nodes.get_mut(id);
         let body = &meta.body;
-        let view = meta.value.view_again(None, len);
+        let view = meta.value.view(len);
         let is_waste = len * 4 < body.units.capacity() * 3;
         if !is_waste && body.children.is_none() && body.view.adopt(&view, false) == Adopted::Same {
             body.units.truncate(len, &mut self.writer);

@@ -42,9 +42,6 @@ pub(crate) trait Value: Default + 'static {
 
     /// Returns what readers are shown when the run has `len` units.
     fn view(&self, len: u32) -> Self::View;
-    /// Returns the same as [`Value::view`] for less, given what was shown before the last changes, when the
-    /// length is still the same.
-    fn view_again(&mut self, shown: Option<&Self::View>, len: u32) -> Self::View;
     /// Returns true when it is plain, without deriving it, that a view of `shown` units is right for `len` too.
     fn is_shown(&self, view: &Self::View, shown: u32, len: u32) -> bool;
     /// Keeps the part of the first `at` units here and returns the rest.

@@ -110,10 +110,6 @@ impl<K: CacheUnit, S: SlotIndex> Value for Slots<K, S> {
         Unseen
     }
 
-    fn view_again(&mut self, _shown: Option<&Unseen>, _len: u32) -> Unseen {
-        Unseen
-    }
-
     fn is_shown(&self, _view: &Unseen, _shown: u32, _len: u32) -> bool {
         true
     }
