@@ -115,7 +115,10 @@ impl Cost {
             |used: u64, nodes: u16| used as f64 / ops.max(1) as f64 / f64::from(nodes.max(1));
         (
             per_op(all.saturating_sub(self.cpu_ns), options.nodes()),
-            per_op(routers.saturating_sub(self.router_cpu_ns), options.router),
+            per_op(
+                routers.saturating_sub(self.router_cpu_ns),
+                u16::try_from(options.routers().len()).unwrap_or(u16::MAX),
+            ),
         )
     }
 

@@ -2,13 +2,15 @@
 //!
 //! [`traffic`] sends [`requests`] and [`kill`] kills nodes meanwhile; [`checker`] holds every [`lookup`] against the logs
 //! that the nodes record, which [`replay`] reads from a [`feed`] and folds with the naive [`model`]. [`burst`] and
-//! [`propagation`] measure publishing alone. Processes are run by `radixmeshd::cluster`.
+//! [`propagation`] measure publishing alone. [`fault`] lets worse happen than kills. Processes are run by `radixmeshd::cluster`.
 
 mod audit;
 mod burst;
 mod chain;
 mod checker;
+mod fault;
 mod feed;
+mod goal;
 mod kill;
 mod lookup;
 mod model;
@@ -21,6 +23,7 @@ mod requests;
 mod run;
 mod stats;
 mod sums;
+mod torn;
 mod traffic;
 
 use std::path::PathBuf;

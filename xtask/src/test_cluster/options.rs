@@ -2,11 +2,17 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
 
+use super::fault::Kinds;
+
 /// Most members of each role that one machine is asked to run.
 const MEMBERS_MAX: i64 = 64;
+
+/// Shortest run with faults: some of each part must fit.
+const SECONDS_MIN: u64 = 20;
 
 /// Pages of each prompt size whose propagation is measured when none are named. Unit: tokens.
 const PROPAGATION_DEFAULT: [u32; 3] = [16, 1_024, 8_192];
@@ -25,18 +31,21 @@ const PROPAGATION_DEFAULT: [u32; 3] = [16, 1_024, 8_192];
 /// * recover: from the ready line of a restarted node until it says that it is ready and its version vector has
 ///   reached all that the others had when that line came; traffic goes on meanwhile;
 /// * converge: from the last publish until all nodes report equal logs, positions and digests;
+/// * with `--fault`: converge is from the end of the last fault until every node sees every other as up and ready and
+///   has all that any of them had when that fault ended, while traffic goes on; all are compared in the end, too;
+///   blocked is the longest answer of an engine whose node was neither stopped nor killed;
 /// * wire bytes per token: bytes of frames that carry ops, over (new tokens published x other nodes).
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Prefill nodes.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=MEMBERS_MAX))]
-    pub(crate) prefill: u16,
-    /// Decode nodes.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=MEMBERS_MAX))]
-    pub(crate) decode: u16,
-    /// Routers; requests go to them in turn.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MEMBERS_MAX))]
-    pub(crate) router: u16,
+    /// Prefill nodes. Default: 3.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=MEMBERS_MAX))]
+    pub(crate) prefill: Option<u16>,
+    /// Decode nodes. Default: 2.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=MEMBERS_MAX))]
+    pub(crate) decode: Option<u16>,
+    /// Routers; requests go to them in turn. Default: 1.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=MEMBERS_MAX))]
+    pub(crate) router: Option<u16>,
     /// Request trace in the JSON lines of Mooncake.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["synthetic", "burst"])]
     pub(crate) trace: Option<PathBuf>,
@@ -47,20 +56,22 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", requires = "trace")]
     pub(crate) requests: Option<usize>,
     /// Multiple of the trace's own pace, or `max`: as fast as the requests in flight allow.
-    #[arg(long, value_name = "X|max", default_value = "max")]
-    pub(crate) speed: Speed,
+    /// Default: `max`; 4 with `--fault`.
+    #[arg(long, value_name = "X|max")]
+    pub(crate) speed: Option<Speed>,
     /// Tokens in a page.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) page_size: u16,
-    /// Pages that each simulated engine can hold.
-    #[arg(long, value_name = "N", default_value_t = 84_000)]
-    pub(crate) pages_per_node: usize,
+    /// Pages that each simulated engine can hold. Default: 84000; 1500 with `--fault`, so that copies are evicted.
+    #[arg(long, value_name = "N")]
+    pub(crate) pages_per_node: Option<usize>,
     /// Fan-out of the broadcast; 1 is the ring.
     #[arg(long, value_name = "K", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) fanout: u16,
     /// Requests in flight at one time. A request that continues one in flight waits for it at any number.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) in_flight: u16,
+    /// Default: 4; 32 with `--fault`.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) in_flight: Option<u16>,
     /// Seed of everything that is drawn by chance: chats, random routing, burst tokens.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -68,8 +79,20 @@ pub(crate) struct Options {
     /// is slowed down while one is gone, so that every kill happens in the middle of it.
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "burst")]
     pub(crate) kill: u16,
+    /// Let these faults happen, one at a time or two at once, in an order drawn from the seed: `kill` (SIGKILL, then a
+    /// restart), `pause` (SIGSTOP, SIGCONT), `partition`, `one-way`, `slow`, `flap`, `churn` (killed and restarted in
+    /// quick succession), or `mixed`: all. Every link between two nodes then goes through a proxy.
+    #[arg(long, value_name = "FAULT,..", requires = "seconds", conflicts_with_all = ["burst", "kill"])]
+    pub(crate) fault: Option<Kinds>,
+    /// How long the traffic runs, with `--fault`. The first part and the last are without faults.
+    #[arg(long, value_name = "N", requires = "fault", value_parser = clap::value_parser!(u64).range(SECONDS_MIN..=86_400))]
+    pub(crate) seconds: Option<u64>,
+    /// Nodes in all, shared out evenly between the roles, the rest to prefill. With `--fault`, 6 is the default.
+    #[arg(long, value_name = "N", conflicts_with_all = ["prefill", "decode", "router"],
+        value_parser = clap::value_parser!(u16).range(3..=3 * MEMBERS_MAX))]
+    pub(crate) nodes: Option<u16>,
     /// Publish sizes whose propagation is measured after the traffic, or `none`. Default: 16,1024,8192; none with
-    /// `--burst`. Unit: tokens.
+    /// `--burst` or `--fault`. Unit: tokens.
     #[arg(long, value_name = "TOKENS,..")]
     pub(crate) propagation: Option<Sizes>,
     /// No requests: each prefill and decode node publishes COUNT distinct inserts of TOKENS random tokens, as fast
@@ -88,14 +111,35 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Returns how many prefill, decode and router nodes run.
+    pub(crate) fn roles(&self) -> [u16; 3] {
+        let evenly = self.fault.as_ref().map(|_| 6).filter(|_| {
+            [self.prefill, self.decode, self.router]
+                .iter()
+                .all(Option::is_none)
+        });
+        if let Some(nodes) = self.nodes.or(evenly) {
+            let third = nodes / 3;
+            return [nodes - 2 * third, third, third];
+        }
+        [(self.prefill, 3), (self.decode, 2), (self.router, 1)]
+            .map(|(count, default)| count.unwrap_or(default))
+    }
+
+    /// Returns how many prefill nodes run. They have the lowest ranks.
+    pub(crate) fn prefill(&self) -> u16 {
+        self.roles()[0]
+    }
+
     /// Returns how many nodes run.
     pub(crate) fn nodes(&self) -> u16 {
-        self.prefill + self.decode + self.router
+        self.roles().iter().sum()
     }
 
     /// Returns how many nodes host an engine. They have the lowest ranks.
     pub(crate) fn engines(&self) -> u16 {
-        self.prefill + self.decode
+        let [prefill, decode, _] = self.roles();
+        prefill + decode
     }
 
     /// Returns the ranks of the routers.
@@ -103,11 +147,38 @@ impl Options {
         self.engines()..self.nodes()
     }
 
+    /// Returns how fast requests come.
+    pub(crate) fn speed(&self) -> Speed {
+        let default = match self.fault {
+            Some(_) => Speed::Times(4.0),
+            None => Speed::Max,
+        };
+        self.speed.unwrap_or(default)
+    }
+
+    /// Returns how many requests may be in flight at one time.
+    pub(crate) fn in_flight(&self) -> u16 {
+        let default = if self.fault.is_some() { 32 } else { 4 };
+        self.in_flight.unwrap_or(default)
+    }
+
+    /// Returns how many pages an engine can hold.
+    pub(crate) fn pages_per_node(&self) -> usize {
+        let default = if self.fault.is_some() { 1_500 } else { 84_000 };
+        self.pages_per_node.unwrap_or(default)
+    }
+
+    /// Returns how long one step of a request is waited for, when that is bounded here.
+    pub(crate) fn step_max(&self) -> Option<Duration> {
+        self.fault.as_ref().map(|_| Duration::from_secs(2))
+    }
+
     /// Returns the publish sizes whose propagation is to be measured. Unit: tokens.
     pub(crate) fn propagation_sizes(&self) -> Vec<u32> {
         match (&self.propagation, &self.burst) {
             (Some(Sizes(sizes)), _) => sizes.clone(),
             (None, Some(_)) => Vec::new(),
+            (None, None) if self.fault.is_some() => Vec::new(),
             (None, None) => PROPAGATION_DEFAULT.to_vec(),
         }
     }
@@ -245,12 +316,12 @@ mod tests {
     #[test]
     fn the_defaults_are_three_prefill_two_decode_and_one_router() {
         let options = parse("").unwrap();
-        assert_eq!((options.prefill, options.decode, options.router), (3, 2, 1));
+        assert_eq!(options.roles(), [3, 2, 1]);
         assert_eq!(
             (options.nodes(), options.engines(), options.routers()),
             (6, 5, 5..6)
         );
-        assert_eq!(options.speed, Speed::Max);
+        assert_eq!(options.speed(), Speed::Max);
         assert_eq!(options.propagation_sizes(), PROPAGATION_DEFAULT);
     }
 
@@ -264,7 +335,7 @@ mod tests {
                 tokens: 16
             })
         );
-        assert_eq!(options.speed, Speed::Times(2.5));
+        assert_eq!(options.speed(), Speed::Times(2.5));
         assert_eq!(
             options.propagation_sizes(),
             [0; 0],
@@ -278,6 +349,18 @@ mod tests {
             parse("--propagation none").unwrap().propagation_sizes(),
             [0; 0]
         );
+    }
+
+    #[test]
+    fn with_faults_the_cluster_is_small_and_even_and_the_traffic_paced() {
+        let options = parse("--fault mixed --seconds 60").unwrap();
+        assert_eq!(options.roles(), [2, 2, 2]);
+        assert_eq!(options.speed(), Speed::Times(4.0));
+        assert_eq!((options.in_flight(), options.pages_per_node()), (32, 1_500));
+        assert_eq!(options.propagation_sizes(), [0; 0]);
+        assert_eq!(parse("--nodes 11").unwrap().roles(), [5, 3, 3]);
+        let options = parse("--fault kill,slow --seconds 60 --router 1").unwrap();
+        assert_eq!(options.roles(), [3, 2, 1]);
     }
 
     #[test]
@@ -298,5 +381,10 @@ mod tests {
         check("--trace a --synthetic 5", "cannot be used with");
         check("--burst 1x16 --kill 1", "cannot be used with");
         check("--requests 5", "--trace");
+        check("--fault kill", "--seconds");
+        check("--fault kill,fire --seconds 60", "\"fire\" is none of");
+        check("--fault kill --seconds 5", "5 is not in 20..");
+        check("--nodes 6 --prefill 2", "cannot be used with");
+        check("--nodes 2", "2 is not in 3..");
     }
 }

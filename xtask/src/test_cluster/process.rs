@@ -21,14 +21,21 @@ fn parse_cpu(stat: &str) -> Option<u64> {
 
 /// Returns the most memory that a process ever had resident. Unit: bytes.
 pub(crate) fn memory_peak(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    parse_peak(&status)
+    memory(pid, "VmHWM:")
 }
 
-fn parse_peak(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// Returns the memory that a process has resident now. Unit: bytes.
+pub(crate) fn memory_now(pid: u32) -> Option<u64> {
+    memory(pid, "VmRSS:")
+}
+
+fn memory(pid: u32, name: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    parse_memory(&status, name)
+}
+
+fn parse_memory(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim()
         .strip_suffix("kB")?
         .trim()
@@ -71,11 +78,10 @@ mod tests {
     }
 
     #[test]
-    fn the_peak_is_given_in_bytes() {
-        assert_eq!(
-            parse_peak("Name:\tx\nVmHWM:\t     2048 kB\nVmRSS:\t 1 kB\n"),
-            Some(2 << 20)
-        );
-        assert_eq!(parse_peak("Name:\tx\n"), None);
+    fn memory_is_given_in_bytes() {
+        let status = "Name:\tx\nVmHWM:\t     2048 kB\nVmRSS:\t 1 kB\n";
+        assert_eq!(parse_memory(status, "VmHWM:"), Some(2 << 20));
+        assert_eq!(parse_memory(status, "VmRSS:"), Some(1 << 10));
+        assert_eq!(parse_memory("Name:\tx\n", "VmRSS:"), None);
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 
 use serde::Serialize;
 
+use super::fault::{FalseHitRate, Kind};
 use super::stats::Spread;
 
 /// Everything that a run found. The order of the fields is the order in JSON.
@@ -22,7 +23,7 @@ pub(crate) struct Report {
     pub(crate) removes: u64,
     /// All nodes had equal logs and digests in the end.
     pub(crate) converged: bool,
-    /// From the last publish until then.
+    /// From the last publish until then; with faults, from the end of the last one until the nodes had healed.
     pub(crate) converge_ms: f64,
     /// From the ready line of a killed node until it had caught up; absent when none was killed.
     pub(crate) recover_ms: Option<Recover>,
@@ -75,6 +76,20 @@ pub(crate) struct Report {
     pub(crate) control_bytes: u64,
     /// Frames that a full lane refused.
     pub(crate) sends_dropped: u64,
+    /// What went wrong on purpose.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) faults: Vec<FaultReport>,
+    /// How often an engine had less than a router said; absent without faults.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) false_hit_rate: Option<FalseHitRate>,
+    /// Longest answer of an engine whose node was neither stopped nor dead; absent without faults.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) blocked_ms_max: Option<f64>,
+    /// Resident memory of the largest node; absent without faults.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) memory_mb: Option<MemoryMb>,
+    /// Seed of what was drawn by chance.
+    pub(crate) seed: u64,
     /// What makes this run a failure. Empty: it is none.
     pub(crate) failures: Vec<String>,
     /// The command that repeats it.
@@ -89,6 +104,32 @@ pub(crate) struct Recover {
     /// The median.
     pub(crate) p50: f64,
     /// The longest.
+    pub(crate) max: f64,
+}
+
+/// One fault. Unit of times: seconds from the beginning of the traffic.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct FaultReport {
+    /// What kind.
+    pub(crate) kind: Kind,
+    /// To whom it happened.
+    pub(crate) nodes: Vec<u16>,
+    /// When it really began.
+    pub(crate) begin_s: f64,
+    /// When it really ended: killed processes listened again.
+    pub(crate) end_s: f64,
+    /// What was particular about it.
+    pub(crate) how: String,
+}
+
+/// Resident memory of the largest node. Unit: 10^6 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct MemoryMb {
+    /// Just before the first fault.
+    pub(crate) start: f64,
+    /// At the end of the traffic.
+    pub(crate) end: f64,
+    /// At any time.
     pub(crate) max: f64,
 }
 
@@ -119,10 +160,51 @@ impl Display for Report {
             &format_args!("{} inserted, {} removed", self.inserts, self.removes),
         )?;
         let yes = if self.converged { "yes" } else { "NO" };
+        let since = if self.faults.is_empty() {
+            "publish"
+        } else {
+            "fault"
+        };
         line(
             "converged",
-            &format_args!("{yes}, {:.1} ms after the last publish", self.converge_ms),
+            &format_args!("{yes}, {:.1} ms after the last {since}", self.converge_ms),
         )?;
+        for fault in &self.faults {
+            let FaultReport {
+                kind,
+                nodes,
+                begin_s,
+                end_s,
+                how,
+            } = fault;
+            let text = format!("{kind} of {nodes:?}, {begin_s:.1} s to {end_s:.1} s {how}");
+            line("fault", &text.trim_end())?;
+        }
+        if let Some(rate) = self.false_hit_rate {
+            let percent = |rate: Option<f64>| match rate {
+                Some(rate) => format!("{:.2} %", rate * 100.0),
+                None => "none asked".to_owned(),
+            };
+            let [before, during, after] = [rate.before, rate.during, rate.after].map(percent);
+            line(
+                "false hits around faults",
+                &format_args!("{before} before, {during} during, {after} after"),
+            )?;
+        }
+        if let Some(blocked) = self.blocked_ms_max {
+            line(
+                "longest answer",
+                &format_args!("{blocked:.0} ms of an engine that ran"),
+            )?;
+        }
+        if let Some(MemoryMb { start, end, max }) = self.memory_mb {
+            line(
+                "memory of a node",
+                &format_args!(
+                    "{start:.1} MB at the first fault, {end:.1} in the end, {max:.1} at most"
+                ),
+            )?;
+        }
         if let Some(Recover { p50, max }) = self.recover_ms {
             line(
                 "recovery",
@@ -203,6 +285,7 @@ impl Display for Report {
                 .collect::<Vec<_>>()
                 .join(" "),
         )?;
+        line("seed", &self.seed)?;
         line("command", &self.command)?;
         line("machine", &self.machine)?;
         for failure in &self.failures {

@@ -21,6 +21,8 @@ use super::options::Options;
 const AHEAD_MAX: usize = 8;
 /// Requests when the command line names no source.
 const SYNTHETIC_DEFAULT: usize = 500;
+/// Requests of a run that time ends.
+pub(crate) const SYNTHETIC_ENDLESS: usize = 1 << 40;
 /// Time between two generated requests at speed 1. Unit: ms.
 const SYNTHETIC_PERIOD_MS: u64 = 100;
 
@@ -88,15 +90,19 @@ impl Requests {
                 )
             }
             None => {
-                let total = options.synthetic.unwrap_or(SYNTHETIC_DEFAULT);
+                let total = match options.synthetic {
+                    Some(total) => total,
+                    None if options.fault.is_some() => SYNTHETIC_ENDLESS,
+                    None => SYNTHETIC_DEFAULT,
+                };
                 (Prompts::Chats(chats(options.seed, total)), total)
             }
         };
         anyhow::ensure!(total > 0, "there is no request to send");
         let page_size = usize::from(options.page_size);
         let baselines = Baselines::new(
-            usize::from(options.prefill),
-            options.pages_per_node,
+            usize::from(options.prefill()),
+            options.pages_per_node(),
             options.seed,
         );
         let (sender, ready) = mpsc::channel(AHEAD_MAX);

@@ -15,16 +15,17 @@ use tokio::sync::watch;
 use super::audit::audit;
 use super::burst;
 use super::checker::{self, Checker, Tally};
+use super::fault::{Drive, Outcome, Proxies, Schedule, forget_waits};
 use super::feed::RecordFeed;
 use super::kill::{Kills, kill_in_turn};
 use super::options::{Burst, Options};
 use super::process;
 use super::propagation;
 use super::report::{HitRate, Recover, Report};
-use super::requests::Requests;
+use super::requests::{Requests, SYNTHETIC_ENDLESS};
 use super::stats::{Spread, nearest};
 use super::sums::{Sums, digest};
-use super::traffic::{Gate, Totals, Traffic};
+use super::traffic::{Gate, Promise, Totals, Traffic};
 
 /// How long the nodes may take to agree after the last publish.
 const CONVERGE_MAX: Duration = Duration::from_secs(60);
@@ -50,17 +51,19 @@ pub(crate) async fn run(options: &Options, binary: PathBuf) -> anyhow::Result<Re
         None => Work::Traffic(Requests::open(options, FingerprintKey::new(key))?),
     };
     eprintln!("starting {} nodes", options.nodes());
-    let mut cluster = Cluster::start(spec).await?;
+    let (mut cluster, proxies) = start(options, spec).await?;
     let mut report = Report {
         nodes: options.nodes(),
         command: command(),
         machine: process::machine(),
+        seed: options.seed,
         ..Report::default()
     };
     match work {
         Work::Burst(burst) => run_burst(&mut cluster, options, burst, &mut report).await?,
         Work::Traffic(requests) => {
-            run_traffic(&mut cluster, options, requests, &mut report).await?
+            let proxies = proxies.as_ref();
+            run_traffic(&mut cluster, proxies, options, requests, &mut report).await?
         }
     }
     if report.converged {
@@ -75,6 +78,23 @@ pub(crate) async fn run(options: &Options, binary: PathBuf) -> anyhow::Result<Re
     Ok(report)
 }
 
+/// Starts the nodes, with a proxy in front of every link when there are to be faults.
+async fn start(
+    options: &Options,
+    mut spec: ClusterSpec,
+) -> anyhow::Result<(Cluster, Option<Proxies>)> {
+    if options.fault.is_none() {
+        return Ok((Cluster::start(spec).await?, None));
+    }
+    let start_max = spec.start_max;
+    let proxies = Proxies::start(options.nodes(), options.seed).await?;
+    spec.via = proxies.via();
+    let mut cluster = Cluster::launch(spec).await?;
+    proxies.aim(&cluster)?;
+    cluster.wait_ready(start_max).await?;
+    Ok((cluster, Some(proxies)))
+}
+
 fn spec(options: &Options, binary: PathBuf, key: u64) -> anyhow::Result<ClusterSpec> {
     if let Some(dir) = &options.keep {
         let is_empty = |dir: &Path| {
@@ -83,12 +103,13 @@ fn spec(options: &Options, binary: PathBuf, key: u64) -> anyhow::Result<ClusterS
         anyhow::ensure!(is_empty(dir), "{} is not empty", dir.display());
     }
     let traffic = options.burst.is_none();
+    let [prefill, decode, router] = options.roles().map(usize::from);
     Ok(ClusterSpec {
-        prefill: usize::from(options.prefill),
-        decode: usize::from(options.decode),
-        router: usize::from(options.router),
+        prefill,
+        decode,
+        router,
         page_size: options.page_size,
-        pages_per_node: if traffic { options.pages_per_node } else { 0 },
+        pages_per_node: if traffic { options.pages_per_node() } else { 0 },
         fanout: options.fanout,
         record_logs: traffic,
         trace_applies: !options.propagation_sizes().is_empty(),
@@ -117,6 +138,7 @@ fn feeds(cluster: &Cluster) -> Vec<RecordFeed> {
 
 async fn run_traffic(
     cluster: &mut Cluster,
+    proxies: Option<&Proxies>,
     options: &Options,
     mut requests: Requests,
     report: &mut Report,
@@ -148,26 +170,35 @@ async fn run_traffic(
         Gate::OPEN
     };
     let gate = watch::Sender::new(first);
-    let (totals, kills) = tokio::try_join!(
+    let done = traffic.done.subscribe();
+    let (totals, upset) = tokio::try_join!(
         async {
             Ok(Arc::clone(&traffic)
                 .drive(&mut requests, gate.subscribe())
                 .await)
         },
-        kill_in_turn(
-            cluster,
-            options.kill,
-            total,
-            traffic.done.subscribe(),
-            &gate
-        ),
+        upset(cluster, proxies, options, (total, done), &gate),
     )?;
     progress.abort();
     let took = began.elapsed();
     drop(traffic);
+    let total = match upset {
+        Upset::Kills(_) => total,
+        Upset::Faults(_) => totals.sent,
+    };
 
-    let statuses = converge(cluster, totals.last_publish.unwrap_or(began), report).await?;
-    let sums = sums(cluster, &statuses, kills.lives);
+    let mut statuses = converge(cluster, totals.last_publish.unwrap_or(began), report).await?;
+    let lives = match &upset {
+        Upset::Kills(kills) => kills.lives,
+        Upset::Faults(outcome) => {
+            let mut stopped = statuses
+                .iter_mut()
+                .filter(|status| outcome.stopped.contains(&status.rank));
+            stopped.by_ref().for_each(forget_waits);
+            outcome.lives
+        }
+    };
+    let sums = sums(cluster, &statuses, lives);
     measured(report, options, &sums, began.elapsed());
     let rates = requests
         .thread
@@ -185,17 +216,59 @@ async fn run_traffic(
         ideal: rates.ideal,
     });
     report.requests_per_second = totals.served as f64 / took.as_secs_f64();
-    report_recovery(report, kills);
+    match upset {
+        Upset::Kills(kills) => report_recovery(report, kills),
+        Upset::Faults(outcome) => report_faults(report, outcome, &totals),
+    }
     report_totals(report, totals, total);
     report_tally(report, tally);
     Ok(())
+}
+
+/// What happens to the cluster during the traffic, and what came of it.
+enum Upset {
+    Kills(Kills),
+    Faults(Box<Outcome>),
+}
+
+async fn upset(
+    cluster: &mut Cluster,
+    proxies: Option<&Proxies>,
+    options: &Options,
+    (total, done): (u64, watch::Receiver<u64>),
+    gate: &watch::Sender<Gate>,
+) -> anyhow::Result<Upset> {
+    let (Some(proxies), Some(schedule)) = (proxies, schedule(options)) else {
+        let kills = kill_in_turn(cluster, options.kill, total, done, gate).await?;
+        return Ok(Upset::Kills(kills));
+    };
+    let drive = Drive {
+        cluster,
+        proxies,
+        schedule: &schedule,
+        gate,
+    };
+    Ok(Upset::Faults(Box::new(drive.run().await?)))
+}
+
+fn schedule(options: &Options) -> Option<Schedule> {
+    let (kinds, seconds) = (options.fault.as_ref()?, options.seconds?);
+    let length = Duration::from_secs(seconds);
+    let schedule = Schedule::draw(options.seed, &kinds.0, options.nodes(), length);
+    let count = schedule.faults.len();
+    eprintln!("seed {} draws {count} faults in {length:?}", options.seed);
+    Some(schedule)
 }
 
 async fn tell_progress(done: watch::Receiver<u64>, total: u64) {
     loop {
         tokio::time::sleep(PROGRESS_EVERY).await;
         let done = total.min(*done.borrow());
-        eprintln!("{done} of {total} requests");
+        if total < SYNTHETIC_ENDLESS as u64 {
+            eprintln!("{done} of {total} requests");
+        } else {
+            eprintln!("{done} requests");
+        }
     }
 }
 
@@ -296,12 +369,27 @@ fn report_recovery(report: &mut Report, kills: Kills) {
     }
 }
 
+fn report_faults(report: &mut Report, outcome: Box<Outcome>, totals: &Totals) {
+    match outcome.healed {
+        Ok(took) => report.converge_ms = took.as_secs_f64() * 1e3,
+        Err(lack) => report
+            .failures
+            .push(format!("the cluster did not heal: {lack}")),
+    }
+    report.false_hit_rate = Some(outcome.phases.false_hit_rate(&totals.promises));
+    let blocked = outcome.phases.blocked_max(&totals.runs);
+    report.blocked_ms_max = Some(blocked.as_secs_f64() * 1e3);
+    report.memory_mb = Some(outcome.memory);
+    report.faults = outcome.faults;
+}
+
 fn report_totals(report: &mut Report, totals: Totals, total: u64) {
     let mut route_us = totals.route_us;
     report.requests = totals.served;
     report.requests_lost = totals.lost;
     report.tokens = totals.tokens;
-    report.false_hits = totals.false_hits;
+    let is_false = |promise: &&Promise| promise.is_false;
+    report.false_hits = totals.promises.iter().filter(is_false).count() as u64;
     report.lookups = totals.lookups;
     report.fallbacks = totals.fallbacks;
     report.retries = totals.retries;

@@ -32,6 +32,8 @@ pub(crate) struct Gate {
     pub(crate) below: u64,
     /// Shortest time between two requests.
     pub(crate) interval: Duration,
+    /// No more requests are sent.
+    pub(crate) over: bool,
 }
 
 impl Gate {
@@ -39,6 +41,7 @@ impl Gate {
     pub(crate) const OPEN: Gate = Gate {
         below: u64::MAX,
         interval: Duration::ZERO,
+        over: false,
     };
 }
 
@@ -50,15 +53,39 @@ pub(crate) struct Traffic {
     routers: std::ops::Range<u16>,
     in_flight: usize,
     speed: Speed,
+    /// How long one step is waited for; absent: as long as the client waits.
+    step_max: Option<Duration>,
     events: std::sync::mpsc::Sender<Event>,
     next_lookup: AtomicU64,
     /// How many requests are done.
     pub(crate) done: watch::Sender<u64>,
 }
 
+/// What an engine had, compared with what a router had said of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Promise {
+    /// When the router answered.
+    pub(crate) at: Instant,
+    /// The engine had less.
+    pub(crate) is_false: bool,
+}
+
+/// One request to an engine, answered or not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    /// Its node.
+    pub(crate) rank: u16,
+    /// When it was asked.
+    pub(crate) asked: Instant,
+    /// How long it was waited for.
+    pub(crate) took: Duration,
+}
+
 /// Sums over the requests.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Totals {
+    /// Requests that were sent.
+    pub(crate) sent: u64,
     /// Requests that were served.
     pub(crate) served: u64,
     /// Those that were not.
@@ -71,8 +98,10 @@ pub(crate) struct Totals {
     pub(crate) pages: u64,
     /// Pages that the chosen prefill engine had.
     pub(crate) hit_pages: u64,
-    /// Requests whose prefill engine had less than the router said.
-    pub(crate) false_hits: u64,
+    /// One for each prompt that was prefilled.
+    pub(crate) promises: Vec<Promise>,
+    /// Everything that was asked of engines.
+    pub(crate) runs: Vec<Run>,
     /// Answers of routers.
     pub(crate) lookups: u64,
     /// Steps that another node had to do because the chosen one was gone.
@@ -89,6 +118,8 @@ pub(crate) struct Totals {
 #[derive(Debug, Default)]
 struct Trip {
     promised: u32,
+    promised_at: Option<Instant>,
+    runs: Vec<Run>,
     run: Option<EngineResponse>,
     lookups: u64,
     fallbacks: u64,
@@ -107,18 +138,19 @@ impl Traffic {
     ) -> Self {
         Traffic {
             clients,
-            prefill: options.prefill,
+            prefill: options.prefill(),
             engines: options.engines(),
             routers: options.routers(),
-            in_flight: usize::from(options.in_flight),
-            speed: options.speed,
+            in_flight: usize::from(options.in_flight()),
+            speed: options.speed(),
+            step_max: options.step_max(),
             events,
             next_lookup: AtomicU64::new(0),
             done: watch::Sender::new(0),
         }
     }
 
-    /// Sends all requests, in order, and waits for the last answer.
+    /// Sends all requests, in order, until the gate says that it is over; waits for the last answer.
     pub(crate) async fn drive(
         self: Arc<Self>,
         requests: &mut Requests,
@@ -134,12 +166,11 @@ impl Traffic {
                 tokio::time::sleep(at.saturating_sub(began.elapsed())).await;
             }
             // The other side goes when no more kills are to come.
-            if let Ok(gate) = gate
-                .wait_for(|gate| request.number < gate.below)
-                .await
-                .map(|gate| *gate)
-                && !gate.interval.is_zero()
-            {
+            let opened = gate.wait_for(|gate| gate.over || request.number < gate.below);
+            if let Ok(gate) = opened.await.map(|gate| *gate) {
+                if gate.over {
+                    break;
+                }
                 tokio::time::sleep(gate.interval).await;
             }
             while active.len() >= self.in_flight
@@ -150,6 +181,7 @@ impl Traffic {
                 };
                 finish(trip, &mut active, &mut totals);
             }
+            totals.sent += 1;
             active.push(request.clone());
             let traffic = Arc::clone(&self);
             trips.spawn(async move {
@@ -161,6 +193,8 @@ impl Traffic {
         while let Some(trip) = trips.join_next().await {
             finish(trip, &mut active, &mut totals);
         }
+        // Whoever prepares more requests stops.
+        requests.ready.close();
         // Whoever waits for more requests than there were waits no longer.
         self.done.send_replace(u64::MAX);
         totals
@@ -196,11 +230,10 @@ impl Traffic {
                 _ => u16::try_from(attempt).unwrap_or(0) % self.prefill,
             };
             trip.fallbacks += u64::from(rank != prefill.rank);
-            match self
-                .post::<EngineResponse>(rank, "/engine/run", request.body.to_string())
-                .await
-            {
+            let promised_at = Instant::now();
+            match self.run(rank, request.body.to_string(), &mut trip).await {
                 Ok(run) => {
+                    trip.promised_at = Some(promised_at);
                     trip.promised = if rank == prefill.rank {
                         prefill.matched_pages
                     } else {
@@ -224,10 +257,7 @@ impl Traffic {
         let first = chosen.saturating_sub(self.prefill);
         for step in 0.. {
             let rank = self.prefill + (first + step % decodes) % decodes;
-            match self
-                .post::<EngineResponse>(rank, "/engine/run", request.transferred_body())
-                .await
-            {
+            match self.run(rank, request.transferred_body(), trip).await {
                 Ok(_) => {
                     trip.fallbacks += u64::from(rank != chosen);
                     trip.last_publish = Some(Instant::now());
@@ -243,6 +273,20 @@ impl Traffic {
                 }
             }
         }
+    }
+
+    /// Lets an engine run a prompt.
+    async fn run(
+        &self,
+        rank: u16,
+        body: String,
+        trip: &mut Trip,
+    ) -> Result<EngineResponse, ClientError> {
+        let asked = Instant::now();
+        let answer = self.post(rank, "/engine/run", body).await;
+        let took = asked.elapsed();
+        trip.runs.push(Run { rank, asked, took });
+        answer
     }
 
     /// Asks a router and hands its answer to the checker.
@@ -293,7 +337,17 @@ impl Traffic {
         path: &str,
         body: String,
     ) -> Result<T, ClientError> {
-        post(&self.clients[usize::from(rank)], path, body).await
+        let client = &self.clients[usize::from(rank)];
+        let Some(limit) = self.step_max else {
+            return post(client, path, body).await;
+        };
+        let answer = tokio::time::timeout(limit, post(client, path, body)).await;
+        answer.unwrap_or_else(|_| {
+            Err(ClientError::Unreachable {
+                url: format!("{}{path}", client.base()),
+                why: format!("no answer in {limit:?}"),
+            })
+        })
     }
 }
 
@@ -336,8 +390,11 @@ fn finish(
     if let Some(run) = trip.run {
         totals.pages += u64::from(run.pages);
         totals.hit_pages += u64::from(run.hit_pages);
-        totals.false_hits += u64::from(trip.promised > run.hit_pages);
+        let is_false = trip.promised > run.hit_pages;
+        let promise = trip.promised_at.map(|at| Promise { at, is_false });
+        totals.promises.extend(promise);
     }
+    totals.runs.extend(trip.runs);
     match trip.lost {
         None => totals.served += 1,
         Some(reason) => {

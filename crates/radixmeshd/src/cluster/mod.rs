@@ -53,6 +53,8 @@ pub struct Cluster {
 struct Node {
     role: Role,
     mesh: String,
+    /// Its configuration file: the shared one, unless it reaches members in ways of its own.
+    config: PathBuf,
     client: Client,
     child: Option<Child>,
 }
@@ -92,7 +94,8 @@ impl Cluster {
         }
     }
 
-    async fn launch_once(spec: ClusterSpec) -> Result<Cluster, ClusterError> {
+    async fn launch_once(mut spec: ClusterSpec) -> Result<Cluster, ClusterError> {
+        spec.settle();
         let roles = spec.roles();
         let ports = ports::free(roles.len()).map_err(ClusterError::Ports)?;
         let dir = Dir::new(spec.dir.as_deref()).map_err(ClusterError::Dir)?;
@@ -104,11 +107,18 @@ impl Cluster {
             .collect();
         std::fs::write(&config, spec.toml(&addresses, &dir.path)).map_err(ClusterError::Dir)?;
         let mut nodes = Vec::with_capacity(roles.len());
-        for ((role, mesh), port) in roles.into_iter().zip(addresses).zip(&ports.admin) {
+        for (rank, (role, port)) in roles.into_iter().zip(&ports.admin).enumerate() {
             let client = Client::new(&format!("127.0.0.1:{port}")).map_err(ClusterError::Client)?;
+            let mut config = config.clone();
+            let seen = spec.seen_by(rank, &addresses);
+            if seen != addresses {
+                config = dir.path.join(format!("node-{rank}.toml"));
+                std::fs::write(&config, spec.toml(&seen, &dir.path)).map_err(ClusterError::Dir)?;
+            }
             nodes.push(Node {
                 role,
-                mesh,
+                mesh: addresses[rank].clone(),
+                config,
                 client,
                 child: None,
             });
@@ -193,7 +203,7 @@ impl Cluster {
         &self.dir.path
     }
 
-    /// Returns the configuration file that all nodes share.
+    /// Returns the configuration file of the nodes that reach every member directly.
     #[must_use]
     pub fn config(&self) -> &Path {
         &self.config
@@ -371,7 +381,7 @@ impl Cluster {
             "node",
             "--stop-on-stdin-eof",
             "--config",
-            &self.config.to_string_lossy(),
+            &self.node(rank).config.to_string_lossy(),
             "--local",
             address,
             "--admin",

@@ -30,6 +30,9 @@ pub struct ClusterSpec {
     pub trace_applies: bool,
     /// More keys for all nodes as `(key, TOML value)`; they win over everything above.
     pub set: Vec<(String, String)>,
+    /// `via[from][to]`: where node `from` dials node `to`, such as a proxy; where absent, the node itself. Of two nodes
+    /// the one with the lower rank dials.
+    pub via: Vec<Vec<Option<String>>>,
     /// Where configuration, logs and records go, and stay; a temporary directory when absent.
     pub dir: Option<PathBuf>,
     /// How long all nodes may take to listen, and again to become ready.
@@ -52,6 +55,7 @@ impl ClusterSpec {
             record_logs: false,
             trace_applies: false,
             set: Vec::new(),
+            via: Vec::new(),
             dir: None,
             start_max: Duration::from_secs(20),
         }
@@ -65,7 +69,28 @@ impl ClusterSpec {
             .collect()
     }
 
-    /// Returns the file for the nodes at these mesh addresses.
+    /// Draws what nobody chose and all nodes must agree on.
+    pub(super) fn settle(&mut self) {
+        let text = |text: &str| toml::Value::from(text).to_string();
+        let drawn = [
+            ("cluster", format!("local-{:08x}", fastrand::u32(..))),
+            ("fingerprint_key", format!("{:016x}", fastrand::u64(..))),
+        ];
+        for (key, value) in drawn {
+            if self.set.iter().all(|(name, _)| name != key) {
+                self.set.push((key.to_owned(), text(&value)));
+            }
+        }
+    }
+
+    /// Returns the members at `addresses` as node `from` reaches them.
+    pub(super) fn seen_by(&self, from: usize, addresses: &[String]) -> Vec<String> {
+        let via = |to: usize| self.via.get(from)?.get(to)?.clone();
+        let seen = |(to, address): (usize, &String)| via(to).unwrap_or_else(|| address.clone());
+        addresses.iter().enumerate().map(seen).collect()
+    }
+
+    /// Returns the file for the nodes at these mesh addresses, of a spec that is settled.
     pub(super) fn toml(&self, addresses: &[String], dir: &Path) -> String {
         let (prefill, rest) = addresses.split_at(self.prefill);
         let (decode, router) = rest.split_at(self.decode);
@@ -76,11 +101,6 @@ impl ClusterSpec {
                 Some(pair) => pair.1 = value,
                 None => pairs.push((key.to_owned(), value)),
             };
-        put("cluster", text(&format!("local-{:08x}", fastrand::u32(..))));
-        put(
-            "fingerprint_key",
-            text(&format!("{:016x}", fastrand::u64(..))),
-        );
         for (key, list) in [("prefill", prefill), ("decode", decode), ("router", router)] {
             put(key, toml::Value::from(list.to_vec()).to_string());
         }
@@ -126,15 +146,19 @@ mod tests {
             ("page_size".to_owned(), "4".to_owned()),
             ("heartbeat".to_owned(), "\"90ms\"".to_owned()),
         ];
-        let spec = ClusterSpec {
+        let mut spec = ClusterSpec {
             prefill: 1,
             decode: 1,
             router: 1,
             record_logs: true,
             set,
+            via: vec![vec![None, Some("proxy:9".to_owned())]],
             ..ClusterSpec::new("x")
         };
+        spec.settle();
         let addresses = ["a:1", "b:2", "c:3"].map(str::to_owned);
+        assert_eq!(spec.seen_by(0, &addresses), ["a:1", "proxy:9", "c:3"]);
+        assert_eq!(spec.seen_by(1, &addresses), addresses);
         let file = std::env::temp_dir().join(format!("radixmesh-spec-{}.toml", std::process::id()));
         std::fs::write(&file, spec.toml(&addresses, Path::new("/x"))).unwrap();
         for (rank, address) in (0..).zip(addresses) {
