@@ -30,7 +30,7 @@ fn limits() -> Limits {
 }
 
 async fn node_at(rig: &dyn Rig, at: &str, identity: Identity) -> Node {
-    let transport = rig.transport();
+    let transport = rig.transport(identity.node);
     let (handler, record) = recorder();
     let links = Links::start(transport.clone(), at, identity, limits(), handler.clone())
         .await
@@ -70,7 +70,7 @@ async fn intrude(
     to: &Node,
     identity: Identity,
 ) -> Result<Connection, (ConnectError, Arc<Counters>)> {
-    let transport = rig.transport();
+    let transport = rig.transport(identity.node);
     let dialed = transport.connect(to.links.local_address(), Arc::new(identity), limits());
     within(dialed)
         .await

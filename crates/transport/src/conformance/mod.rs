@@ -41,6 +41,7 @@ macro_rules! conformance_tests {
             rubbish_instead_of_a_hello_is_named
             random_bytes_do_not_stop_a_listener
             silent_peers_do_not_stop_a_listener
+            silent_peers_of_one_address_only_displace_each_other
             a_silent_peer_is_timed_out
             mismatches_are_rejected_by_name_on_both_sides
             an_unwelcome_peer_is_rejected_by_name_on_both_sides
