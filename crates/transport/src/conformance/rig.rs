@@ -123,6 +123,7 @@ pub(super) enum Heard {
     Frame(Lane, Vec<u8>),
     Room(Lane),
     Closed(CloseReason),
+    Outlived(u64),
 }
 
 /// A handler that writes down what it hears, and can be told to have no room.
@@ -200,6 +201,10 @@ impl LinkHandler for Recorder {
     fn on_down(&self, peer: &Peer, why: &CloseReason) {
         self.hear(Heard::Down(peer.node, why.clone()));
     }
+
+    fn on_outlived(&self, latest: u64) {
+        self.hear(Heard::Outlived(latest));
+    }
 }
 
 impl Record {
@@ -229,7 +234,7 @@ impl Record {
         loop {
             match self.next().await {
                 Heard::Up(peer) => return peer,
-                Heard::Closed(_) | Heard::Room(_) | Heard::Frame(..) => {}
+                Heard::Closed(_) | Heard::Room(_) | Heard::Frame(..) | Heard::Outlived(_) => {}
                 other => panic!("heard {other:?} instead of an up"),
             }
         }
@@ -239,7 +244,7 @@ impl Record {
         loop {
             match self.next().await {
                 Heard::Down(node, why) => return (node, why),
-                Heard::Closed(_) | Heard::Room(_) | Heard::Frame(..) => {}
+                Heard::Closed(_) | Heard::Room(_) | Heard::Frame(..) | Heard::Outlived(_) => {}
                 other => panic!("heard {other:?} instead of a down"),
             }
         }
