@@ -134,7 +134,7 @@ mod tests {
             set,
             ..ClusterSpec::new("x")
         };
-        let addresses = ["a:1", "b:2", "c:3"].map(str::to_owned);
+        let addresses = ["localhost:1", "localhost:2", "localhost:3"].map(str::to_owned);
         let file = std::env::temp_dir().join(format!("radixmesh-spec-{}.toml", std::process::id()));
         std::fs::write(&file, spec.toml(&addresses, Path::new("/x"))).unwrap();
         for (rank, address) in (0..).zip(addresses) {
