@@ -8,4 +8,5 @@ mod refusals;
 mod replication;
 mod restart;
 mod routing;
+mod security;
 mod support;

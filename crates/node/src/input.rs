@@ -27,6 +27,11 @@ pub enum Input {
         /// Who.
         peer: Rank,
     },
+    /// A peer refused this node: it knows of a later life, `inc`. The node goes on in a still later one.
+    Outlived {
+        /// The latest life known.
+        inc: Incarnation,
+    },
     /// A frame arrived on the link of `from`.
     Frame {
         /// The neighbour, not the origin.

@@ -99,6 +99,12 @@ impl Node {
                 self.replica.link_down(peer);
                 self.readiness.peer_lost(peer);
             }
+            Input::Outlived { inc } => {
+                let rank = self.replica.me().rank;
+                let origin = OriginId { rank, inc };
+                self.replica
+                    .observe(now, rank, origin, Seq::ZERO, &mut self.log_out);
+            }
             Input::Frame { from, bytes } => self.frame(now, from, &bytes, out),
             Input::Publish(publish) => self.publish(now, &publish, out),
         }

@@ -44,6 +44,11 @@ pub struct Config {
     pub sessions_max: usize,
     /// Idle time after which such a snapshot is let go. Default 10 s, 10 ms ..= 10 min.
     pub session_idle: Duration,
+    /// Bytes that each peer may have in answer to its pulls, per second. Default 64 MiB, 64 KiB ..= 16 GiB.
+    /// A fresh snapshot counts twice: it is made, and it is sent.
+    pub serve_bytes_per_s: u64,
+    /// Bytes that a peer which asked for nothing in a while may have at once. Default 256 MiB, 1 MiB ..= 16 GiB.
+    pub serve_burst_bytes: u64,
     /// Least time between two repairs of the same log after a digest mismatch. Default 10 s, 0 ..= 1 h.
     pub repair_interval: Duration,
     /// Least time between two own new incarnations. Default 1 s, 0 ..= 1 min.
@@ -73,6 +78,8 @@ impl Default for Config {
             snapshot_bytes_max: 512 << 20,
             sessions_max: 4,
             session_idle: Duration::from_secs(10),
+            serve_bytes_per_s: 64 << 20,
+            serve_burst_bytes: 256 << 20,
             repair_interval: Duration::from_secs(10),
             reincarnate_interval: Duration::from_secs(1),
             ranks_max: 1_024,
@@ -107,6 +114,8 @@ impl Config {
             snapshot_bytes_max: self.snapshot_bytes_max.clamp(1 << 10, 2 << 30),
             sessions_max: self.sessions_max.clamp(1, 64),
             session_idle: self.session_idle.clamp(ms(10), s(600)),
+            serve_bytes_per_s: self.serve_bytes_per_s.clamp(64 << 10, 16 << 30),
+            serve_burst_bytes: self.serve_burst_bytes.clamp(1 << 20, 16 << 30),
             repair_interval: self.repair_interval.min(s(3_600)),
             reincarnate_interval: self.reincarnate_interval.min(s(60)),
             ranks_max: self.ranks_max.clamp(1, 65_536),

@@ -189,6 +189,8 @@ pub struct Counters {
     pub pulls_served: u64,
     /// Pulls answered by "no room for another snapshot now".
     pub pulls_busy: u64,
+    /// Pulls and parts of snapshots refused because their peer had had its share.
+    pub pulls_limited: u64,
     /// Snapshots begun to send.
     pub snapshots_sent: u64,
     /// Snapshots loaded.

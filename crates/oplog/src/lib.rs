@@ -21,6 +21,7 @@ mod vector;
 
 mod accept;
 mod assembly;
+mod budget;
 mod fetch;
 mod index;
 mod own;

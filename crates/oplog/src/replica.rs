@@ -7,6 +7,7 @@ use std::ops::Range;
 use radix_core::id::{Incarnation, OriginId, Rank, Seq};
 use radix_core::time::Timestamp;
 
+use crate::budget::Budgets;
 use crate::config::Config;
 use crate::event::{Counters, Event, Output};
 use crate::limits::SEQ_MAX;
@@ -31,6 +32,7 @@ pub struct Replica<S> {
     pub(crate) remotes: BTreeMap<Rank, Remote>,
     pub(crate) floors: BTreeMap<Rank, Incarnation>,
     pub(crate) sessions: Sessions,
+    pub(crate) budgets: Budgets,
     pub(crate) timers: Timers,
     /// Ranks whose log was asked for and not answered yet.
     pub(crate) asked: BTreeSet<Rank>,
@@ -91,6 +93,7 @@ impl<S: State> Replica<S> {
             remotes: BTreeMap::new(),
             floors: BTreeMap::new(),
             sessions: Sessions::default(),
+            budgets: Budgets::default(),
             timers: Timers::default(),
             asked: BTreeSet::new(),
             rng: fastrand::Rng::with_seed(seed),

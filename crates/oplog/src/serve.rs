@@ -37,6 +37,10 @@ impl<S: State> Replica<S> {
         if origin != asked || from > have || from == Seq::ZERO {
             return end(to, origin, Seq::ZERO, have, out);
         }
+        if !self.budgets.allows(now, to, &self.config) {
+            self.counters.pulls_limited += 1;
+            return end(to, origin, Seq::ZERO, have, out);
+        }
         let Some(batches) = tail.since(from) else {
             return self.serve_snapshot(now, to, asked, from, have, out);
         };
@@ -52,6 +56,7 @@ impl<S: State> Replica<S> {
             });
         }
         self.counters.pulls_served += 1;
+        self.budgets.charge(now, to, sent.0, &self.config);
         end(to, origin, sent.1, have, out);
     }
 
@@ -74,13 +79,15 @@ impl<S: State> Replica<S> {
         let oldest = tail.first().map_or(have, |first| Seq(first.0 - 1));
         if let Some(snapshot) = self.sessions.reuse(now, origin, from, oldest) {
             self.counters.snapshots_sent += 1;
-            return begin(to, snapshot, out);
+            let bytes = begin(to, snapshot, out);
+            return self.budgets.charge(now, to, bytes, &self.config);
         }
         if !self.sessions.admit(now, &self.config) {
             self.counters.pulls_busy += 1;
             return end(to, origin, Seq::ZERO, have, out);
         }
         let (stream, copies) = stream::encode(self.state.snapshot(origin.rank));
+        self.budgets.charge(now, to, stream.len(), &self.config);
         if stream.len() > self.config.snapshot_bytes_max {
             let reason = SnapshotFault::TooLarge;
             self.counters.snapshots_rejected += 1;
@@ -103,7 +110,8 @@ impl<S: State> Replica<S> {
         };
         let snapshot = Snapshot::new(self.rng.u64(..), taken, &self.config);
         self.counters.snapshots_sent += 1;
-        begin(to, &snapshot, out);
+        let bytes = begin(to, &snapshot, out);
+        self.budgets.charge(now, to, bytes, &self.config);
         if !snapshot.fits_one_window() {
             self.sessions.keep(now, snapshot);
         }
@@ -119,11 +127,16 @@ impl<S: State> Replica<S> {
         next: u32,
         out: &mut Vec<Output>,
     ) {
+        if !self.budgets.allows(now, to, &self.config) {
+            // Who misses a window asks for it again.
+            self.counters.pulls_limited += 1;
+            return;
+        }
         match self.sessions.get(now, session) {
-            Some(snapshot) => out.extend(snapshot.window(next).map(|chunk| Output::Send {
-                to,
-                message: Message::Snapshot(chunk),
-            })),
+            Some(snapshot) => {
+                let bytes = window(to, snapshot, next, out);
+                self.budgets.charge(now, to, bytes, &self.config);
+            }
             None => out.push(Output::Send {
                 to,
                 message: Message::SnapshotGone { session },
@@ -132,7 +145,8 @@ impl<S: State> Replica<S> {
     }
 }
 
-fn begin(to: Rank, snapshot: &Snapshot, out: &mut Vec<Output>) {
+/// Sends the first window. Returns the bytes of it.
+fn begin(to: Rank, snapshot: &Snapshot, out: &mut Vec<Output>) -> usize {
     let head = snapshot.head();
     let event = Event::SnapshotSent {
         origin: head.origin,
@@ -141,10 +155,20 @@ fn begin(to: Rank, snapshot: &Snapshot, out: &mut Vec<Output>) {
         bytes: head.bytes,
     };
     out.push(Output::Event(event));
-    out.extend(snapshot.window(0).map(|chunk| Output::Send {
-        to,
-        message: Message::Snapshot(chunk),
+    window(to, snapshot, 0, out)
+}
+
+/// Sends one window. Returns the bytes of it.
+fn window(to: Rank, snapshot: &Snapshot, next: u32, out: &mut Vec<Output>) -> usize {
+    let mut bytes = 0;
+    out.extend(snapshot.window(next).map(|chunk| {
+        bytes += chunk.bytes.len();
+        Output::Send {
+            to,
+            message: Message::Snapshot(chunk),
+        }
     }));
+    bytes
 }
 
 fn end(to: Rank, origin: OriginId, last: Seq, have: Seq, out: &mut Vec<Output>) {

@@ -7,6 +7,12 @@ use radix_core::FingerprintKey;
 use radix_core::id::Rank;
 use thiserror::Error;
 use topology::Role;
+use transport::tls::{Credentials, Files, FilesError, Name};
+use transport::{NodeId, Security};
+
+use crate::admin::Token;
+use crate::core::node_id;
+use crate::loopback::is_loopback;
 
 /// One member of the cluster. Its rank is its place in [`Config::members`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +47,12 @@ pub struct Config {
     pub me: Rank,
     /// Address to listen on for peers; the member's own address when absent.
     pub listen: Option<String>,
+    /// Links without TLS are wanted, although an address lies off loopback.
+    pub plaintext: bool,
     /// Address of the admin port; none when absent.
     pub admin: Option<String>,
+    /// What the admin port asks for; it asks for nothing when absent, which is refused off loopback.
+    pub admin_token: Option<Token>,
     /// Fan-out of the broadcast: 1 is the ring.
     pub fanout: u16,
     /// Period of heartbeats.
@@ -92,6 +102,27 @@ pub enum ConfigError {
         /// As given.
         page_size: u16,
     },
+    /// Links would leave the machine unprotected.
+    ///
+    /// State: nothing was started.
+    #[error(
+        "{address} is not on loopback, and links have no TLS: anybody who reaches a node could claim to be another; \
+         give it a certificate, or ask for plaintext by name"
+    )]
+    Plaintext {
+        /// The first such address.
+        address: String,
+    },
+    /// The admin port would be open to strangers.
+    ///
+    /// State: nothing was started.
+    #[error(
+        "the admin port {address} is not on loopback and has no token: anybody who reaches it could publish"
+    )]
+    OpenAdmin {
+        /// As given.
+        address: String,
+    },
     /// More members than ranks.
     ///
     /// State: nothing was started.
@@ -133,7 +164,9 @@ impl Config {
             members,
             me,
             listen: None,
+            plaintext: false,
             admin: None,
+            admin_token: None,
             fanout: 4,
             heartbeat: Duration::from_secs(1),
             exchange: Duration::from_millis(500),
@@ -178,7 +211,46 @@ impl Config {
                 address: pair[0].to_owned(),
             });
         }
-        Ok(())
+        match &self.admin {
+            Some(address) if self.admin_token.is_none() && !is_loopback(address) => {
+                Err(ConfigError::OpenAdmin {
+                    address: address.clone(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that links over a transport that protects them so may be made between these addresses.
+    ///
+    /// Errors: [`ConfigError::Plaintext`].
+    pub fn check_links(&self, security: &Security) -> Result<(), ConfigError> {
+        if self.plaintext || *security != Security::Plaintext {
+            return Ok(());
+        }
+        let members = self.members.iter().map(|member| &member.address);
+        let mut all = self.listen.iter().chain(members);
+        match all.find(|address| !is_loopback(address)) {
+            Some(address) => Err(ConfigError::Plaintext {
+                address: address.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the credentials of this node for [`Tcp::with_tls`](transport::Tcp::with_tls): peers are believed to be
+    /// what the members say.
+    ///
+    /// Errors: [`FilesError`]. Panics: when [`check`](Self::check) fails.
+    pub fn credentials(&self, files: Files) -> Result<Credentials, FilesError> {
+        let own = &self.members[usize::from(self.me.0)];
+        let name = Name::new(&self.cluster, &own.role.to_string(), node_id(self.me));
+        let roles: Vec<String> = self.members.iter().map(|m| m.role.to_string()).collect();
+        let role_of = move |node: NodeId| {
+            let rank = usize::try_from(node.0).ok()?;
+            roles.get(rank).cloned()
+        };
+        Credentials::open(files, name, Box::new(role_of))
     }
 
     /// Returns the ranks and roles of all members.

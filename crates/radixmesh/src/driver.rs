@@ -15,7 +15,7 @@ use radix_core::page::Fingerprint;
 use radix_core::time::Timestamp;
 use radix_core::{Matches, Position};
 use tokio::sync::{Notify, oneshot};
-use transport::{CloseReason, Handler, Lane, LinkHandler, Peer, Verdict};
+use transport::{CloseReason, Handler, Lane, LinkHandler, Links, NodeId, Peer, Security, Verdict};
 
 use crate::clock;
 use crate::core::{Answer, Applied, Core, DriverCounters, Published};
@@ -60,6 +60,8 @@ pub struct Report {
     pub driver: DriverCounters,
     /// The links.
     pub links: Vec<LinkCounter>,
+    /// What protects them; `None` while the node ends.
+    pub security: Option<Security>,
 }
 
 /// One counter of the links.
@@ -147,6 +149,19 @@ impl LinkHandler for Inbound {
     fn on_down(&self, peer: &Peer, why: &CloseReason) {
         tracing::info!(peer = peer.node.0, %why, "link down");
         self.0.turn(Input::LinkDown { peer: rank(peer) });
+    }
+
+    fn latest_epoch(&self, node: NodeId) -> u64 {
+        let rank = u16::try_from(node.0).map(Rank);
+        let core = self.0.core();
+        let digests = rank.ok().and_then(|rank| core.node.replica().digests(rank));
+        digests.map_or(0, |digests| digests.inc.0)
+    }
+
+    fn on_outlived(&self, latest: u64) {
+        tracing::warn!(latest, "a peer refused this life: it has seen a later one");
+        let inc = Incarnation(latest);
+        self.0.turn(Input::Outlived { inc });
     }
 }
 
@@ -256,6 +271,7 @@ fn report(core: &Core) -> Report {
         origins,
         driver: core.counters,
         links,
+        security: core.links.as_ref().map(Links::security),
     }
 }
 

@@ -13,12 +13,14 @@ mod driver;
 pub mod engine;
 mod incarnation;
 pub mod lookup;
+mod loopback;
 pub mod mesh;
 pub mod record;
 
 pub use config::{Config, ConfigError, Member, SimulatedEngine};
 pub use driver::Report;
 pub use lookup::Lookup;
+pub use loopback::is_loopback;
 pub use mesh::{Mesh, Running, ShutDown, StartError};
 
 pub use {engines, node, oplog, radix_core, routing, topology, transport};

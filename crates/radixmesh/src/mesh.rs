@@ -126,6 +126,7 @@ impl Mesh {
         transport: Arc<dyn Transport>,
     ) -> Result<Running, StartError> {
         config.check()?;
+        config.check_links(&transport.security())?;
         let record = match &config.record_log {
             Some(path) => Some(record::Writer::open(path).map_err(StartError::RecordLog)?),
             None => None,

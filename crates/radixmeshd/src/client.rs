@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use radixmesh::admin::Token;
 use radixmesh::admin::api::{
     Applied, EngineRequest, EngineResponse, ErrorResponse, EvictRequest, MatchResponse,
     PrefixRequest, PublishRequest, PublishResponse, RouteResponse, StatusResponse,
@@ -85,6 +86,7 @@ impl ClientError {
 pub struct Client {
     http: reqwest::Client,
     base: String,
+    token: Option<Token>,
 }
 
 impl Client {
@@ -112,7 +114,17 @@ impl Client {
             .timeout(REQUEST_MAX)
             .build()
             .map_err(|error| bad(&chain(&error)))?;
-        Ok(Client { http, base })
+        Ok(Client {
+            http,
+            base,
+            token: None,
+        })
+    }
+
+    /// Shows this token with every request.
+    #[must_use]
+    pub fn with_token(self, token: Option<Token>) -> Client {
+        Client { token, ..self }
     }
 
     /// Returns `http://host:port`.
@@ -199,11 +211,18 @@ impl Client {
     }
 
     fn get(&self, path: &str) -> RequestBuilder {
-        self.http.get(format!("{}{path}", self.base))
+        self.signed(self.http.get(format!("{}{path}", self.base)))
     }
 
     fn post(&self, path: &str) -> RequestBuilder {
-        self.http.post(format!("{}{path}", self.base))
+        self.signed(self.http.post(format!("{}{path}", self.base)))
+    }
+
+    fn signed(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token.secret()),
+            None => request,
+        }
     }
 
     async fn send(

@@ -2,6 +2,7 @@
 //! what drives requests through them. The binary is a thin shell around [`cli`]; nothing here decides for a node.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+pub mod cert;
 pub mod cli;
 pub mod client;
 pub mod cluster;

@@ -1,15 +1,16 @@
 //! How fast the links are: round trips of 64 bytes, and a stream of small frames, over TCP on this machine.
 //!
-//! `cargo run --release -p transport --example ping_pong`
+//! `cargo run --release -p transport --example ping_pong [-- --tls]`
 //!
 //! Two single-threaded runtimes on two threads, as two nodes would be. The numbers are of the whole way: encode,
-//! checksum, lane, socket, parse, handler.
+//! checksum, lane, socket, parse, handler; with `--tls` also of the encryption. CPU time is that of both ends.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use transport::tls::{Credentials, Files, Name};
 use transport::{
     CloseReason, Handler, Identity, Lane, Limits, LinkHandler, Links, NodeId, Peer, Tcp, Verdict,
 };
@@ -198,40 +199,79 @@ async fn stream(client: &Client, server: &Server, lane: Lane, frames: u64, len: 
     frames as f64 / began.elapsed().as_secs_f64()
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// CPU time of this process.
+fn cpu() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// Makes the transports of both nodes: bare, or with certificates that live as long as this program.
+fn transports(tls: bool) -> Result<[Tcp; 2], Failed> {
+    if !tls {
+        return Ok([Tcp::new(), Tcp::new()]);
+    }
+    let dir = tempfile::tempdir()?;
+    let path = |file: &str| dir.path().join(file);
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate()?;
+    std::fs::write(path("ca.pem"), params.self_signed(&key)?.pem())?;
+    let issuer = rcgen::Issuer::new(params, key);
+    let transport = |node| -> Result<Tcp, Failed> {
+        let name = Name::new("example", "prefill", NodeId(node));
+        let mut params = rcgen::CertificateParams::default();
+        params.subject_alt_names = vec![rcgen::SanType::URI(name.to_string().try_into()?)];
+        let key = rcgen::KeyPair::generate()?;
+        std::fs::write(path("node.pem"), params.signed_by(&key, &issuer)?.pem())?;
+        std::fs::write(path("node.key"), key.serialize_pem())?;
+        let files = Files {
+            ca: path("ca.pem"),
+            cert: path("node.pem"),
+            key: path("node.key"),
+        };
+        let credentials = Credentials::open(files, name, Box::new(|_| None))?;
+        Ok(Tcp::with_tls(Arc::new(credentials)))
+    };
+    Ok([transport(1)?, transport(2)?])
+}
+
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> Result<(), Failed> {
+    let tls = std::env::args().any(|argument| argument == "--tls");
+    let [near, distant] = transports(tls)?;
+    println!("links: {}", if tls { "TLS 1.3" } else { "plain TCP" });
     let (address_sender, address) = std::sync::mpsc::channel::<String>();
     let (client_address_sender, client_address) = tokio::sync::oneshot::channel::<String>();
     let server = Arc::new(Server::default());
     let far = Arc::clone(&server);
     let stop = Arc::new(Notify::new());
     let stopped = Arc::clone(&stop);
-    let thread = std::thread::spawn(
-        move || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-            runtime()?.block_on(async {
-                let limits = Limits::default();
-                let links = Links::start(
-                    Arc::new(Tcp::new()),
-                    "127.0.0.1:0",
-                    identity(2),
-                    limits,
-                    far.clone(),
-                )
-                .await?;
-                let _ = far.links.set(links.clone());
-                address_sender.send(links.local_address().to_owned())?;
-                links.set_peers([(NodeId(1), client_address.await?)]);
-                stopped.notified().await;
-                links.shutdown().await;
-                Ok(())
-            })
-        },
-    );
+    let thread = std::thread::spawn(move || -> Result<(), Failed> {
+        runtime()?.block_on(async {
+            let limits = Limits::default();
+            let links = Links::start(
+                Arc::new(distant),
+                "127.0.0.1:0",
+                identity(2),
+                limits,
+                far.clone(),
+            )
+            .await?;
+            let _ = far.links.set(links.clone());
+            address_sender.send(links.local_address().to_owned())?;
+            links.set_peers([(NodeId(1), client_address.await?)]);
+            stopped.notified().await;
+            links.shutdown().await;
+            Ok(())
+        })
+    });
     let server_address = address.recv()?;
     runtime()?.block_on(async {
         let client = Arc::new(Client::default());
         let limits = Limits::default();
         let links = Links::start(
-            Arc::new(Tcp::new()),
+            Arc::new(near),
             "127.0.0.1:0",
             identity(1),
             limits,
@@ -261,12 +301,19 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
             println!("100 B frames: {:.2} M/s", rate / 1e6);
         }
         for _ in 0..3 {
+            let before = cpu();
             let rate = stream(&client, &server, Lane::Bulk, BLOCKS, 64 * 1024).await;
-            println!("64 KiB frames: {:.2} GB/s", rate * 65_536.0 / 1e9);
+            let spent = (cpu() - before).as_secs_f64();
+            let megabytes = BLOCKS as f64 * 65_536.0 / 1e6;
+            println!(
+                "64 KiB frames: {:.2} GB/s, {:.0} us of CPU per MB",
+                rate * 65_536.0 / 1e9,
+                spent / megabytes * 1e6
+            );
         }
         stop.notify_one();
         links.shutdown().await;
-        Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+        Ok::<(), Failed>(())
     })?;
     thread.join().map_err(|_| "the server's thread panicked")?
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
@@ -85,16 +86,30 @@ impl Connection {
     ///
     /// `limits` must pass [`Limits::check`]. Errors: [`HandshakeError`], counted; the stream is closed.
     pub async fn dial_over(
-        mut stream: Duplex,
+        stream: Duplex,
         address: &str,
         local: &dyn Local,
         limits: &Limits,
         counters: &Arc<Counters>,
     ) -> Result<Connection, HandshakeError> {
-        let shake = handshake::dial(&mut stream, local, limits, address);
+        Connection::dial(async { Ok(stream) }, address, local, limits, counters).await
+    }
+
+    /// Opens a stream and shakes hands over it, all within one time limit.
+    pub(crate) async fn dial(
+        open: impl Future<Output = Result<Duplex, HandshakeError>>,
+        address: &str,
+        local: &dyn Local,
+        limits: &Limits,
+        counters: &Arc<Counters>,
+    ) -> Result<Connection, HandshakeError> {
+        let shake = async {
+            let mut stream = open.await?;
+            let agreed = handshake::dial(&mut stream, local, limits, address).await?;
+            Ok((stream, agreed))
+        };
         let shaken = tokio::time::timeout(limits.handshake_timeout, shake).await;
         Connection::shaken(
-            stream,
             shaken.unwrap_or(Err(HandshakeError::Timeout)),
             limits,
             counters,
@@ -105,16 +120,30 @@ impl Connection {
     ///
     /// `limits` must pass [`Limits::check`]. Errors: [`HandshakeError`], counted; the stream is closed.
     pub async fn answer_over(
-        mut stream: Duplex,
+        stream: Duplex,
         address: &str,
         local: &dyn Local,
         limits: &Limits,
         counters: &Arc<Counters>,
     ) -> Result<Connection, HandshakeError> {
-        let shake = handshake::answer(&mut stream, local, limits, address);
+        Connection::answer(async { Ok(stream) }, address, local, limits, counters).await
+    }
+
+    /// Opens a stream that arrived and shakes hands over it, all within one time limit.
+    pub(crate) async fn answer(
+        open: impl Future<Output = Result<Duplex, HandshakeError>>,
+        address: &str,
+        local: &dyn Local,
+        limits: &Limits,
+        counters: &Arc<Counters>,
+    ) -> Result<Connection, HandshakeError> {
+        let shake = async {
+            let mut stream = open.await?;
+            let agreed = handshake::answer(&mut stream, local, limits, address).await?;
+            Ok((stream, agreed))
+        };
         let shaken = tokio::time::timeout(limits.handshake_timeout, shake).await;
         Connection::shaken(
-            stream,
             shaken.unwrap_or(Err(HandshakeError::Timeout)),
             limits,
             counters,
@@ -122,12 +151,11 @@ impl Connection {
     }
 
     fn shaken(
-        stream: Duplex,
-        shaken: Result<Agreed, HandshakeError>,
+        shaken: Result<(Duplex, Agreed), HandshakeError>,
         limits: &Limits,
         counters: &Arc<Counters>,
     ) -> Result<Connection, HandshakeError> {
-        let agreed = shaken.inspect_err(|error| counters.handshake_failed(error))?;
+        let (stream, agreed) = shaken.inspect_err(|error| counters.handshake_failed(error))?;
         add(&counters.opened, 1);
         let lane = |lane: Lane| LaneQueue::new(lane, limits.lane_bytes_max[lane.index()]);
         let shared = Shared {

@@ -163,7 +163,7 @@ fn farewell(reason: &CloseReason) -> Vec<u8> {
         CloseReason::Local(text) => text.to_string(),
         CloseReason::Handler(text) => (*text).to_string(),
         CloseReason::Rejected(rejection) => {
-            return handshake::explain(Kind::Reject, rejection.reason as u16, &rejection.text);
+            return handshake::refuse(rejection);
         }
         other => other.to_string(),
     };

@@ -6,6 +6,7 @@ use std::io;
 
 use crate::lane::Lane;
 use crate::limits::LimitsError;
+use crate::tls::TlsError;
 
 /// The peer broke the framing or the handshake.
 ///
@@ -150,11 +151,23 @@ pub enum RejectReason {
     StaleEpoch = 8,
     /// This end is shutting down.
     ShuttingDown = 9,
+    /// This end speaks TLS only.
+    TlsRequired = 10,
+    /// The other end's certificate has not one name of a node.
+    CertName = 11,
+    /// The other end's certificate is of another cluster.
+    CertCluster = 12,
+    /// The other end's certificate is of another node than it claims to be.
+    CertRank = 13,
+    /// The other end's certificate is of another role than the node has.
+    CertRole = 14,
+    /// A later epoch of the same node was seen, though none is connected. The rejection names it.
+    Outlived = 15,
 }
 
 impl RejectReason {
     /// The labels of all variants, in order.
-    pub const LABELS: [&'static str; 10] = [
+    pub const LABELS: [&'static str; 16] = [
         "other",
         "cluster",
         "config",
@@ -165,9 +178,15 @@ impl RejectReason {
         "wrong_direction",
         "stale_epoch",
         "shutting_down",
+        "tls_required",
+        "cert_name",
+        "cert_cluster",
+        "cert_rank",
+        "cert_role",
+        "outlived",
     ];
 
-    const ALL: [RejectReason; 10] = [
+    const ALL: [RejectReason; 16] = [
         RejectReason::Other,
         RejectReason::Cluster,
         RejectReason::Config,
@@ -178,6 +197,12 @@ impl RejectReason {
         RejectReason::WrongDirection,
         RejectReason::StaleEpoch,
         RejectReason::ShuttingDown,
+        RejectReason::TlsRequired,
+        RejectReason::CertName,
+        RejectReason::CertCluster,
+        RejectReason::CertRank,
+        RejectReason::CertRole,
+        RejectReason::Outlived,
     ];
 
     /// Returns the name under which the reason is counted.
@@ -191,6 +216,7 @@ impl RejectReason {
         Rejection {
             reason: self,
             text: text.into(),
+            known_epoch: 0,
         }
     }
 
@@ -210,6 +236,8 @@ pub struct Rejection {
     pub reason: RejectReason,
     /// The reason, for people; at most 200 bytes on the wire.
     pub text: String,
+    /// The latest epoch that the refusing end saw of the refused node. Only with [`RejectReason::Outlived`], else 0.
+    pub known_epoch: u64,
 }
 
 /// A handshake that did not become a connection.
@@ -223,6 +251,9 @@ pub enum HandshakeError {
     /// The other end closed before the handshake was done.
     #[error("closed during the handshake")]
     Closed,
+    /// There is no TLS session with the other end.
+    #[error("no TLS session: {0}")]
+    Tls(#[from] TlsError),
     /// The other end broke the protocol.
     #[error("protocol error in the handshake: {0}")]
     Protocol(#[from] ProtocolError),
@@ -244,6 +275,10 @@ pub enum HandshakeError {
 
 impl From<io::Error> for HandshakeError {
     fn from(error: io::Error) -> HandshakeError {
+        let inner = error.get_ref();
+        if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return HandshakeError::Tls(tls.into());
+        }
         match error.kind() {
             io::ErrorKind::UnexpectedEof => HandshakeError::Closed,
             kind => HandshakeError::Io {
@@ -320,10 +355,11 @@ pub enum AcceptError {
         /// Why.
         source: HandshakeError,
     },
-    /// Too many peers were shaking hands; the one that had been at it for longest was dropped.
+    /// Too many peers were shaking hands, all together or of one address; the one that had been at it for longest
+    /// was dropped.
     #[error("dropped the oldest of {pending} pending handshakes")]
     Evicted {
-        /// The bound.
+        /// How many there are now.
         pending: usize,
     },
 }

@@ -18,10 +18,19 @@ use crate::transport::Listener;
 
 /// Where raw streams come from.
 pub(crate) trait Source: Send {
+    /// What arrives.
+    type Raw: Send + 'static;
+
     fn local_address(&self) -> String;
 
     /// Waits for a stream and the address it comes from. Dropping the future loses nothing.
-    fn next(&mut self) -> impl Future<Output = io::Result<(Duplex, String)>> + Send;
+    fn next(&mut self) -> impl Future<Output = io::Result<(Self::Raw, String)>> + Send;
+
+    /// Makes a byte stream of what arrived. Runs within the time limit of the handshake.
+    fn open(
+        &self,
+        raw: Self::Raw,
+    ) -> impl Future<Output = Result<Duplex, HandshakeError>> + Send + 'static;
 }
 
 /// A listener over a source.
@@ -31,8 +40,8 @@ pub(crate) struct Gate<S> {
     limits: Limits,
     counters: Arc<Counters>,
     shaking: JoinSet<Result<Connection, (String, HandshakeError)>>,
-    /// The same tasks, the oldest first.
-    oldest: VecDeque<AbortHandle>,
+    /// The same tasks, the oldest first, each with the address it serves.
+    oldest: VecDeque<(String, AbortHandle)>,
 }
 
 impl<S: Source> Gate<S> {
@@ -54,29 +63,48 @@ impl<S: Source> Gate<S> {
 
     /// Starts a handshake. Returns whether an older one had to make room: those who are honest are quick, so the
     /// oldest is the likeliest to be silent.
-    fn admit(&mut self, stream: Duplex, address: String) -> bool {
+    fn admit(&mut self, raw: S::Raw, address: String) -> bool {
         // spec: SHAKE-8
-        self.oldest.retain(|task| !task.is_finished());
-        let evict = self.oldest.len() >= self.limits.connections_pending_max;
-        if evict {
-            if let Some(task) = self.oldest.pop_front() {
-                task.abort();
-            }
-            add(&self.counters.handshakes_evicted, 1);
-        }
+        self.oldest.retain(|(_, task)| !task.is_finished());
+        let host = host(&address).to_owned();
+        let evict = self.make_room(&host);
+        let open = self.source.open(raw);
         let (local, limits, counters) = (
             Arc::clone(&self.local),
             self.limits.clone(),
             Arc::clone(&self.counters),
         );
         let task = self.shaking.spawn(async move {
-            let shaken =
-                Connection::answer_over(stream, &address, &*local, &limits, &counters).await;
+            let shaken = Connection::answer(open, &address, &*local, &limits, &counters).await;
             shaken.map_err(|error| (address, error))
         });
-        self.oldest.push_back(task);
+        self.oldest.push_back((host, task));
         evict
     }
+
+    /// Drops the oldest handshake of `host` if that one has too many, else the oldest of all if there are too many.
+    fn make_room(&mut self, host: &str) -> bool {
+        let of_host = || self.oldest.iter().filter(|(from, _)| from == host);
+        let limits = &self.limits;
+        let (place, counter) = if of_host().count() >= limits.connections_pending_per_source_max {
+            let place = self.oldest.iter().position(|(from, _)| from == host);
+            (place, &self.counters.handshakes_evicted_of_source)
+        } else if self.oldest.len() >= limits.connections_pending_max {
+            (Some(0), &self.counters.handshakes_evicted)
+        } else {
+            return false;
+        };
+        if let Some((_, task)) = place.and_then(|place| self.oldest.remove(place)) {
+            task.abort();
+        }
+        add(counter, 1);
+        true
+    }
+}
+
+/// The part of an address that its owner cannot choose anew for each connection.
+fn host(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(host, _)| host)
 }
 
 #[async_trait]
@@ -96,12 +124,12 @@ impl<S: Source> Listener for Gate<S> {
                     Err(_) => {}
                 },
                 arrived = self.source.next() => {
-                    let (stream, address) = arrived.map_err(|error| {
+                    let (raw, address) = arrived.map_err(|error| {
                         add(&self.counters.accepts_failed, 1);
                         AcceptError::Io(error)
                     })?;
-                    if self.admit(stream, address) {
-                        return Err(AcceptError::Evicted { pending: self.limits.connections_pending_max });
+                    if self.admit(raw, address) {
+                        return Err(AcceptError::Evicted { pending: self.oldest.len() });
                     }
                 }
             }

@@ -10,9 +10,13 @@ use crate::frame::{self, HEADER_BYTES, Kind, Parsed};
 use crate::identity::{Identity, Local, NodeId, Peer};
 use crate::limits::{Limits, TEXT_BYTES_MAX};
 use crate::stream::Duplex;
+use crate::tls::{Proof, TlsError};
 
 /// First eight bytes of a hello's body: "RADXMESH".
 const MAGIC: [u8; 8] = *b"RADXMESH";
+
+/// How a TLS hello begins: a handshake record of version 3.x.
+const TLS_HELLO: usize = 0x1603;
 
 /// What both ends know when the hands are shaken.
 pub(crate) struct Agreed {
@@ -103,7 +107,16 @@ impl Introduction {
         }
     }
 
-    fn judge(&self, local: &dyn Local, me: &Identity, address: &str) -> Result<u16, Rejection> {
+    /// Judges the other end by what it says and by what it proved.
+    fn judge(
+        &self,
+        local: &dyn Local,
+        me: &Identity,
+        address: &str,
+        proof: Option<&Proof>,
+    ) -> Result<u16, Rejection> {
+        // spec: TLS-3
+        proof.map_or(Ok(()), |proof| proof.check(self.node))?;
         let protocol = self.check(me)?;
         local.admit(&self.peer(protocol, address))?;
         Ok(protocol)
@@ -128,7 +141,7 @@ pub(crate) async fn dial(
         Kind::Reject => Err(HandshakeError::RejectedByPeer(rejection(&body)?)),
         Kind::Welcome => {
             let (introduction, protocol): (Introduction, u16) = decode(kind, &body)?;
-            match introduction.judge(local, &me, address) {
+            match introduction.judge(local, &me, address, stream.proof.as_ref()) {
                 Ok(expected) if expected == protocol => {
                     Ok(introduction.agreed(protocol, address, limits))
                 }
@@ -152,13 +165,15 @@ pub(crate) async fn answer(
     limits: &Limits,
     address: &str,
 ) -> Result<Agreed, HandshakeError> {
-    let (kind, body) = read_frame(stream, limits.handshake_bytes_max).await?;
+    let (kind, body) = read_frame(stream, limits.handshake_bytes_max)
+        .await
+        .map_err(name_tls)?;
     if kind != Kind::Hello {
         return Err(ProtocolError::Unexpected { kind: kind.code() }.into());
     }
     let introduction = introduction(&body)?;
     let me = local.identity();
-    match introduction.judge(local, &me, address) {
+    match introduction.judge(local, &me, address, stream.proof.as_ref()) {
         Ok(protocol) => {
             let welcome = encode(
                 Kind::Welcome,
@@ -173,8 +188,16 @@ pub(crate) async fn answer(
     }
 }
 
-/// Decodes the body of a Reject.
+/// Decodes the body of a Reject. That of an outlived node has a third field.
 pub(crate) fn rejection(body: &[u8]) -> Result<Rejection, ProtocolError> {
+    if let Ok((Explanation { code, text }, known_epoch)) = decode(Kind::Reject, body)
+        && RejectReason::from_code(code) == RejectReason::Outlived
+    {
+        return Ok(Rejection {
+            known_epoch,
+            ..RejectReason::Outlived.because(clean(&text))
+        });
+    }
     let Explanation { code, text } = decode(Kind::Reject, body)?;
     Ok(RejectReason::from_code(code).because(clean(&text)))
 }
@@ -200,8 +223,19 @@ pub(crate) fn explain(kind: Kind, code: u16, text: &str) -> Vec<u8> {
     )
 }
 
+/// Builds a Reject.
+pub(crate) fn refuse(rejection: &Rejection) -> Vec<u8> {
+    let code = rejection.reason as u16;
+    if rejection.reason != RejectReason::Outlived {
+        return explain(Kind::Reject, code, &rejection.text);
+    }
+    let text = clean(&rejection.text);
+    let body = (Explanation { code, text }, rejection.known_epoch);
+    encode(Kind::Reject, &[], &body)
+}
+
 async fn reject(stream: &mut Duplex, rejection: Rejection) -> HandshakeError {
-    let frame = explain(Kind::Reject, rejection.reason as u16, &rejection.text);
+    let frame = refuse(&rejection);
     // The refusal stands, whether or not the other end still hears of it.
     if stream.write.write_all(&frame).await.is_ok() {
         let _ = stream.write.shutdown().await;
@@ -248,6 +282,19 @@ fn decode<'a, T: Deserialize<'a>>(kind: Kind, body: &'a [u8]) -> Result<T, Proto
             kind,
             bytes: rest.len(),
         })
+    }
+}
+
+/// A frame that announces as much as the first four bytes of a TLS hello read as is one.
+fn name_tls(error: HandshakeError) -> HandshakeError {
+    match error {
+        // spec: TLS-4
+        HandshakeError::Protocol(ProtocolError::TooLong { length, .. })
+            if length >> 16 == TLS_HELLO =>
+        {
+            TlsError::TlsPeer.into()
+        }
+        other => other,
     }
 }
 
@@ -316,6 +363,13 @@ mod tests {
         assert_eq!(
             hex(&explain(Kind::Reject, RejectReason::Cluster as u16, "no")),
             "0000000c011200009105bb9701026e6f"
+        );
+        assert_eq!(
+            hex(&refuse(&Rejection {
+                known_epoch: 300,
+                ..RejectReason::Outlived.because("old")
+            })),
+            "0000000f011200001bd6de7d0f036f6c64ac02"
         );
         assert_eq!(
             hex(&explain(Kind::Close, 1, "bye")),

@@ -1,6 +1,7 @@
 //! The life of one link: get a connection, use it until it ends, get the next. One task per wanted peer, so that
 //! what its handler hears is in order by construction.
 
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::connection::Connection;
 use crate::counters::add;
 use crate::driver::Ending;
-use crate::error::{CloseReason, ConnectError, RejectReason, Rejection};
+use crate::error::{CloseReason, ConnectError, HandshakeError, RejectReason, Rejection};
 use crate::handler::Handler;
 use crate::identity::{Identity, Local, NodeId, Peer};
 use crate::lane_queue::lock;
@@ -22,6 +23,8 @@ pub(crate) struct Link {
     node: NodeId,
     address: Mutex<String>,
     live: Mutex<Option<Connection>>,
+    /// The latest epoch of a connection that went live.
+    seen: AtomicU64,
     /// An accepted connection that waits for the keeper. The latest epoch wins, then the latest arrival.
     arrived: Mutex<Option<Connection>>,
     /// Something arrived, or the address changed.
@@ -34,9 +37,19 @@ impl Link {
             node,
             address: Mutex::new(address),
             live: Mutex::new(None),
+            seen: AtomicU64::new(0),
             arrived: Mutex::new(None),
             changed: Notify::new(),
         }
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Returns the latest epoch that the peer connected in; 0 before the first time.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen.load(SeqCst)
     }
 
     pub(crate) fn live(&self) -> Option<Connection> {
@@ -79,7 +92,7 @@ impl Link {
 /// This end of a dial: only the node that was dialed will do.
 struct Dial {
     inner: Arc<Inner>,
-    node: NodeId,
+    link: Arc<Link>,
 }
 
 impl Local for Dial {
@@ -89,13 +102,12 @@ impl Local for Dial {
 
     fn admit(&self, peer: &Peer) -> Result<(), Rejection> {
         // spec: LINK-1
-        if peer.node == self.node {
-            return Ok(());
+        let node = self.link.node;
+        if peer.node != node {
+            let text = format!("dialed node {node} and got node {}", peer.node);
+            return Err(RejectReason::WrongNode.because(text));
         }
-        Err(RejectReason::WrongNode.because(format!(
-            "dialed node {} and got node {}",
-            self.node, peer.node
-        )))
+        self.inner.judge_epoch(&self.link, peer.epoch)
     }
 }
 
@@ -157,7 +169,7 @@ impl Keeper {
             let address = lock(&self.link.address).clone();
             let local = Arc::new(Dial {
                 inner: Arc::clone(&self.inner),
-                node: self.link.node,
+                link: Arc::clone(&self.link),
             });
             let counters = self.inner.transport.counters();
             add(&counters.dials, 1);
@@ -171,9 +183,23 @@ impl Keeper {
                 Err(error) => {
                     add(&counters.dials_failed, 1);
                     self.log(&error, &mut last);
+                    if let ConnectError::Handshake {
+                        source: HandshakeError::RejectedByPeer(why),
+                        ..
+                    } = &error
+                    {
+                        self.outlived(why);
+                    }
                 }
             }
             self.rest(backoff, random).await;
+        }
+    }
+
+    /// Passes on that a peer knows a later life of this node.
+    fn outlived(&self, why: &Rejection) {
+        if why.reason == RejectReason::Outlived {
+            self.inner.handler.on_outlived(why.known_epoch);
         }
     }
 
@@ -208,6 +234,7 @@ impl Keeper {
     async fn live(&self, connection: &Connection) -> Option<Connection> {
         let handler = &self.inner.handler;
         let peer = connection.peer();
+        self.link.seen.fetch_max(peer.epoch, SeqCst);
         *lock(&self.link.live) = Some(connection.clone());
         tracing::info!(%peer, "link up");
         handler.on_up(peer);
@@ -220,6 +247,9 @@ impl Keeper {
         *lock(&self.link.live) = None;
         tracing::info!(%peer, %why, "link down");
         handler.on_down(peer, &why);
+        if let CloseReason::Rejected(why) = &why {
+            self.outlived(why);
+        }
         replacement
     }
 

@@ -5,11 +5,10 @@
 //!   Connection    three lanes, encoded in place; a task that reads, delivers, writes, in turns
 //!     handshake       who is there: cluster, node, epoch, protocol
 //!       frame             [length][version][kind][flags][crc32c][payload]
-//!         Transport           a byte stream: Tcp, mem::Network
+//!         Transport           a byte stream: Tcp, with or without tls; mem::Network
 //! ```
 //!
-//! What the crate does not do: it knows no message, gives no delivery guarantee across connections, and encrypts
-//! nothing. A frame that was accepted arrives whole, once, and in the order of its lane, or the connection ends.
+//! What the crate does not do: it knows no message and gives no delivery guarantee across connections. A frame that was accepted arrives whole, once, and in the order of its lane, or the connection ends.
 //!
 //! Nothing blocks and everything is bounded: a full lane refuses frames ([`SendError::Full`]), a full receiver
 //! holds up its sender ([`Handler::poll_ready`]), and each limit is a field of [`Limits`] whose reaching is
@@ -46,6 +45,7 @@ mod gate;
 
 pub mod mem;
 mod tcp;
+pub mod tls;
 
 mod backoff;
 mod keeper;
@@ -66,4 +66,4 @@ pub use limits::{Limits, LimitsError};
 pub use links::{LinkHandler, Links};
 pub use stream::Duplex;
 pub use tcp::Tcp;
-pub use transport::{Listener, Transport};
+pub use transport::{Listener, Security, Transport};

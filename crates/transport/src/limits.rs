@@ -44,6 +44,10 @@ pub struct Limits {
     pub linger: Duration,
     /// Handshakes that a listener runs at once; one more drops the oldest of them. Default 64; at least 1.
     pub connections_pending_max: usize,
+    /// Those of them that come from one address; one more drops the oldest of that address. Default 32; at least 1.
+    ///
+    /// Nodes behind one address share it. They come again, so a small number delays them and loses nothing.
+    pub connections_pending_per_source_max: usize,
     /// First pause between dials. Default 50 ms.
     pub backoff_min: Duration,
     /// Longest pause between dials; also how long a connection must live to reset the pause. Default 1 s.
@@ -52,6 +56,10 @@ pub struct Limits {
 
 /// Text of a rejection or of a reason for closing, in bytes; the rest is cut off.
 pub(crate) const TEXT_BYTES_MAX: usize = 200;
+/// What a peer may send before its TLS session stands, in bytes: a chain of a few certificates.
+pub(crate) const TLS_HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
+/// The largest file of a certificate, a key or CAs, in bytes.
+pub(crate) const CREDENTIAL_FILE_BYTES_MAX: usize = 1024 * 1024;
 /// First buffer of a reader, in bytes: an idle connection stays small.
 pub(crate) const READ_BUFFER_MIN: usize = 16 * 1024;
 /// A drained lane keeps a buffer of this capacity, in bytes, and gives back a larger one.
@@ -75,6 +83,7 @@ impl Default for Limits {
             silence_max: Duration::from_secs(3),
             linger: Duration::from_millis(250),
             connections_pending_max: 64,
+            connections_pending_per_source_max: 32,
             backoff_min: Duration::from_millis(50),
             backoff_max: Duration::from_secs(1),
         }
@@ -142,6 +151,12 @@ impl Limits {
         bytes(
             "connections_pending_max",
             self.connections_pending_max,
+            1,
+            65_536,
+        )?;
+        bytes(
+            "connections_pending_per_source_max",
+            self.connections_pending_per_source_max,
             1,
             65_536,
         )?;

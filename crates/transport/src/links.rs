@@ -21,7 +21,7 @@ use crate::keeper::{self, Link};
 use crate::lane::Lane;
 use crate::lane_queue::lock;
 use crate::limits::Limits;
-use crate::transport::{Listener, Transport};
+use crate::transport::{Listener, Security, Transport};
 
 /// What [`Links`] calls. For each peer, `on_up` and `on_down` strictly alternate, beginning with `on_up`, and every
 /// frame comes between the two. The calls for one peer come one at a time.
@@ -31,6 +31,20 @@ pub trait LinkHandler: Handler {
 
     /// The connection is gone. Another one is on its way, unless the peer is not wanted any more.
     fn on_down(&self, peer: &Peer, why: &CloseReason);
+
+    /// Returns the latest epoch of `node` that is known by other ways than its connections; 0 if none is.
+    ///
+    /// Asked at every handshake: a peer of an earlier epoch is refused.
+    fn latest_epoch(&self, node: NodeId) -> u64 {
+        let _ = node;
+        0
+    }
+
+    /// A peer refused this end: it has seen this node in the later epoch `latest`. Only an epoch above that one,
+    /// given to [`Links::set_epoch`], will be let in.
+    fn on_outlived(&self, latest: u64) {
+        let _ = latest;
+    }
 }
 
 /// Keeps one connection to each wanted peer. Clones are the same links; the last one to be dropped ends them.
@@ -178,6 +192,12 @@ impl Links {
         self.inner.transport.counters()
     }
 
+    /// Returns what protects the connections now.
+    #[must_use]
+    pub fn security(&self) -> Security {
+        self.inner.transport.security()
+    }
+
     /// Changes the epoch that later handshakes carry. Live connections stay: the layer above must tell its peers.
     pub fn set_epoch(&self, epoch: u64) {
         lock(&self.inner.identity).epoch = epoch;
@@ -224,6 +244,28 @@ impl Inner {
         self.wanted.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Refuses a life of a node that is over: a later one is connected, was connected, or was heard of.
+    ///
+    /// Where none is connected, the rejection names the latest: whose clock went back finds its way from there.
+    // spec: LINK-4, LINK-6
+    pub(crate) fn judge_epoch(&self, link: &Link, epoch: u64) -> Result<(), Rejection> {
+        let node = link.node();
+        let latest = link.seen().max(self.handler.latest_epoch(node));
+        if epoch >= latest {
+            return Ok(());
+        }
+        if link.live().is_some() {
+            return Err(RejectReason::StaleEpoch.because(format!(
+                "node {node} is connected, its latest epoch is {latest}, refused epoch {epoch}"
+            )));
+        }
+        let text = format!("node {node} was seen in epoch {latest}, refused epoch {epoch}");
+        Err(Rejection {
+            known_epoch: latest,
+            ..RejectReason::Outlived.because(text)
+        })
+    }
+
     fn wanted_mut(&self) -> RwLockWriteGuard<'_, Wanted> {
         self.wanted.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -250,13 +292,7 @@ impl Local for Inner {
                 RejectReason::WrongDirection.because(format!("node {me} dials node {node}"))
             );
         }
-        match kept.link.live().map(|live| live.peer().epoch) {
-            Some(live) if peer.epoch < live => Err(RejectReason::StaleEpoch.because(format!(
-                "node {node} is connected in epoch {live}, refused epoch {}",
-                peer.epoch
-            ))),
-            _ => Ok(()),
-        }
+        self.judge_epoch(&kept.link, peer.epoch)
     }
 }
 

@@ -2,6 +2,7 @@
 //! cut, frozen and mended.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -11,13 +12,13 @@ use tokio::sync::{mpsc, watch};
 
 use crate::connection::Connection;
 use crate::counters::Counters;
-use crate::error::{ConnectError, ListenError};
+use crate::error::{ConnectError, HandshakeError, ListenError};
 use crate::gate::{Gate, Source};
 use crate::identity::{Local, NodeId};
 use crate::lane_queue::lock;
 use crate::limits::Limits;
 use crate::stream::Duplex;
-use crate::transport::{Listener, Transport};
+use crate::transport::{Listener, Security, Transport};
 
 /// Bytes that one direction of a link holds before its sender waits.
 const PIPE_BYTES: usize = 64 * 1024;
@@ -143,6 +144,10 @@ impl Transport for Mem {
         &self.counters
     }
 
+    fn security(&self) -> Security {
+        Security::InProcess
+    }
+
     async fn listen(
         &self,
         at: &str,
@@ -209,15 +214,24 @@ struct MemSource {
 }
 
 impl Source for MemSource {
+    type Raw = DuplexStream;
+
     fn local_address(&self) -> String {
         self.address.clone()
     }
 
-    async fn next(&mut self) -> io::Result<(Duplex, String)> {
+    async fn next(&mut self) -> io::Result<(DuplexStream, String)> {
         match self.streams.recv().await {
-            Some((stream, from)) => Ok((split(stream), from)),
+            Some(arrived) => Ok(arrived),
             // Another listener took the name; nobody will come here again.
             None => std::future::pending().await,
         }
+    }
+
+    fn open(
+        &self,
+        raw: DuplexStream,
+    ) -> impl Future<Output = Result<Duplex, HandshakeError>> + Send + 'static {
+        std::future::ready(Ok(split(raw)))
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Outbound {
     last: Vec<u8>,
     /// Nothing more is taken from the queues.
     shut: bool,
+    /// Bytes were written that a stream with a buffer of its own may still hold.
+    unflushed: bool,
     chunk: usize,
 }
 
@@ -69,6 +71,7 @@ impl Outbound {
             lanes: Default::default(),
             last: Vec::new(),
             shut: false,
+            unflushed: false,
             chunk,
         }
     }
@@ -89,6 +92,10 @@ impl Outbound {
             self.refill(queues, counters);
             let (order, parts) = self.next_parts();
             if parts[0].is_empty() {
+                if self.unflushed {
+                    ready!(Pin::new(stream).poll_flush(cx))?;
+                    self.unflushed = false;
+                }
                 return Poll::Ready(Ok(Wrote::All));
             }
             let written = ready!(write(Pin::new(&mut *stream), cx, &parts))?;
@@ -97,6 +104,7 @@ impl Outbound {
             }
             add(&counters.bytes_out, written as u64);
             let lengths = parts.map(<[u8]>::len);
+            self.unflushed = true;
             self.settle(order, lengths, written, queues, &mut room);
         }
         Poll::Ready(Ok(Wrote::Some))

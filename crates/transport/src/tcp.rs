@@ -1,5 +1,6 @@
-//! TCP: the socket options that the latency rests on, and nothing else. Framing is in `connection`.
+//! TCP: the socket options that the latency rests on. Framing is in `connection`, encryption in `tls`.
 
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,35 +11,58 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::connection::Connection;
 use crate::counters::Counters;
-use crate::error::{ConnectError, ListenError};
+use crate::error::{ConnectError, HandshakeError, ListenError};
 use crate::gate::{Gate, Source};
 use crate::identity::Local;
 use crate::limits::Limits;
 use crate::stream::Duplex;
-use crate::transport::{Listener, Transport};
+use crate::tls::{self, Credentials};
+use crate::transport::{Listener, Security, Transport};
 
-/// TCP without encryption. Addresses are `host:port`; port 0 listens at a free one.
+/// TCP, bare or under TLS. Addresses are `host:port`; port 0 listens at a free one.
 #[derive(Debug, Default)]
 pub struct Tcp {
     counters: Arc<Counters>,
+    credentials: Option<Arc<Credentials>>,
 }
 
 impl Tcp {
-    /// Makes a transport with counters at zero.
+    /// Makes a transport without encryption, with counters at zero.
     #[must_use]
     pub fn new() -> Tcp {
         Tcp::default()
+    }
+
+    /// Makes a transport whose every connection is a TLS session that both ends prove themselves in.
+    ///
+    /// A connection uses the credentials that are current when it begins.
+    #[must_use]
+    pub fn with_tls(credentials: Arc<Credentials>) -> Tcp {
+        Tcp {
+            counters: Arc::default(),
+            credentials: Some(credentials),
+        }
     }
 }
 
 #[async_trait]
 impl Transport for Tcp {
     fn name(&self) -> &'static str {
-        "tcp"
+        match self.credentials {
+            None => "tcp",
+            Some(_) => "tcp+tls",
+        }
     }
 
     fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    fn security(&self) -> Security {
+        match &self.credentials {
+            None => Security::Plaintext,
+            Some(credentials) => Security::Tls(credentials.status()),
+        }
     }
 
     async fn listen(
@@ -58,6 +82,7 @@ impl Transport for Tcp {
             listener,
             address,
             limits: limits.clone(),
+            credentials: self.credentials.clone(),
         };
         Ok(Box::new(Gate::new(
             source,
@@ -85,7 +110,16 @@ impl Transport for Tcp {
             .map_err(|_| ConnectError::Timeout { address: address() })?
             .map_err(failed)?;
         tune(&stream, &limits).map_err(failed)?;
-        Connection::dial_over(duplex(stream), to, &*local, &limits, &self.counters)
+        let credentials = self.credentials.clone();
+        let opening = limits.clone();
+        let open = async move {
+            match credentials {
+                None => Ok(duplex(stream)),
+                Some(credentials) => tls::connect(stream, credentials, opening).await,
+            }
+        };
+        // Boxed: the state of a session that begins is large, and every dial would carry it.
+        Connection::dial(Box::pin(open), to, &*local, &limits, &self.counters)
             .await
             .map_err(|source| ConnectError::Handshake {
                 address: address(),
@@ -98,20 +132,36 @@ struct TcpSource {
     listener: TcpListener,
     address: String,
     limits: Limits,
+    credentials: Option<Arc<Credentials>>,
 }
 
 impl Source for TcpSource {
+    type Raw = TcpStream;
+
     fn local_address(&self) -> String {
         self.address.clone()
     }
 
-    async fn next(&mut self) -> io::Result<(Duplex, String)> {
+    async fn next(&mut self) -> io::Result<(TcpStream, String)> {
         let (stream, from) = self.listener.accept().await?;
         // Most likely the peer is gone already; its handshake will say so, and is counted.
         if let Err(error) = tune(&stream, &self.limits) {
             tracing::debug!(%from, %error, "cannot set socket options");
         }
-        Ok((duplex(stream), from.to_string()))
+        Ok((stream, from.to_string()))
+    }
+
+    fn open(
+        &self,
+        raw: TcpStream,
+    ) -> impl Future<Output = Result<Duplex, HandshakeError>> + Send + 'static {
+        let (credentials, limits) = (self.credentials.clone(), self.limits.clone());
+        async move {
+            match credentials {
+                None => Ok(duplex(raw)),
+                Some(credentials) => Box::pin(tls::accept(raw, credentials, limits)).await,
+            }
+        }
     }
 }
 

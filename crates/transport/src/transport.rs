@@ -9,6 +9,7 @@ use crate::counters::Counters;
 use crate::error::{AcceptError, ConnectError, ListenError};
 use crate::identity::Local;
 use crate::limits::Limits;
+use crate::tls::CertificateStatus;
 
 /// A kind of network. One value per node: it owns the node's counters.
 ///
@@ -20,6 +21,9 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Returns the counters of everything that this transport listens for and dials.
     fn counters(&self) -> &Arc<Counters>;
+
+    /// Returns what protects the connections now.
+    fn security(&self) -> Security;
 
     /// Listens at an address. `local` is asked anew for every peer that comes.
     ///
@@ -40,6 +44,17 @@ pub trait Transport: Send + Sync + 'static {
         local: Arc<dyn Local>,
         limits: Limits,
     ) -> Result<Connection, ConnectError>;
+}
+
+/// What protects the connections of a transport.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// They do not leave the process.
+    InProcess,
+    /// Nothing: whoever reaches a port may claim to be anybody, and who is on the way reads along.
+    Plaintext,
+    /// TLS; both ends prove who they are. The certificate is this end's.
+    Tls(CertificateStatus),
 }
 
 /// A place where peers arrive. Dropping it stops listening and drops whoever is still shaking hands.

@@ -12,7 +12,7 @@ struct MemRig(Network);
 
 #[async_trait]
 impl Rig for MemRig {
-    fn transport(&self) -> Arc<dyn Transport> {
+    fn transport(&self, _: NodeId) -> Arc<dyn Transport> {
         Arc::new(self.0.transport())
     }
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::net::TcpStream;
 use transport::conformance::Rig;
-use transport::{Duplex, Tcp, Transport};
+use transport::{Duplex, NodeId, Tcp, Transport};
 
 struct TcpRig;
 
 #[async_trait]
 impl Rig for TcpRig {
-    fn transport(&self) -> Arc<dyn Transport> {
+    fn transport(&self, _: NodeId) -> Arc<dyn Transport> {
         Arc::new(Tcp::new())
     }
 

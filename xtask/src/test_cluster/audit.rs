@@ -72,6 +72,7 @@ mod tests {
             origins: vec![origin],
             memory_bytes: 0,
             index: IndexStatus::default(),
+            security: Default::default(),
             counters: Default::default(),
         }
     }

@@ -268,6 +268,48 @@ fn an_empty_log_of_many_ops_has_a_snapshot_too() {
     net.assert_equal();
 }
 
+/// OPLOG-16: who asks without end is told to wait, others are not.
+#[test]
+fn a_peer_that_has_had_its_share_waits_and_others_do_not() {
+    let mut net = long_log(2_000);
+    net.nodes[0].replica = {
+        let mut node = Node::new(
+            origin(0, 1),
+            Config {
+                tail_ops_max: 2,
+                serve_bytes_per_s: 64 << 10,
+                serve_burst_bytes: 1 << 20,
+                ..config()
+            },
+        );
+        for page in 0..2_000 {
+            node.publish(0, insert(page * 10, 2));
+        }
+        node.replica
+    };
+    let node = &mut net.nodes[0];
+    let pull = || Message::Pull {
+        origin: origin(0, 1),
+        from: Seq(1),
+    };
+    let session = chunks(&node.handle(0, 7, pull()))[0].session;
+    let mut served = 1;
+    while !chunks(&node.handle(0, 7, pull())).is_empty() {
+        served += 1;
+        assert!(served < 10_000, "no bound");
+    }
+    let out = node.handle(0, 7, pull());
+    assert!(matches!(
+        sent(&out)[..],
+        [(7, Message::PullEnd { last: Seq(0), .. })]
+    ));
+    let more = || Message::SnapshotMore { session, next: 0 };
+    assert_eq!(sent(&node.handle(0, 7, more())), []);
+    assert_eq!(node.replica.counters().pulls_limited, 3);
+    assert_eq!(chunks(&node.handle(0, 8, pull())).len(), 1, "another peer");
+    assert_eq!(chunks(&node.handle(3_000, 7, pull())).len(), 1, "later");
+}
+
 #[test]
 fn a_responder_keeps_few_snapshots_and_says_when_it_is_busy() {
     let mut net = long_log(40);

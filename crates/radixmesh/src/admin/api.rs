@@ -278,8 +278,39 @@ pub struct StatusResponse {
     pub memory_bytes: u64,
     /// Size of the tree.
     pub index: IndexStatus,
+    /// What protects the links.
+    #[serde(default)]
+    pub security: SecurityStatus,
     /// Every counter by name; the same numbers as `/metrics`.
     pub counters: BTreeMap<String, u64>,
+}
+
+/// What protects the links of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityStatus {
+    /// `tls`, `plaintext` or `in_process`.
+    pub links: String,
+    /// What the node proves itself with; only with TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateStatus>,
+}
+
+/// A node's certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// The name in it.
+    pub name: String,
+    /// When it began. Unit: seconds since 1970.
+    pub cert_not_before: i64,
+    /// When it ends. Unit: seconds since 1970.
+    pub cert_not_after: i64,
+    /// How often changed files were taken over.
+    pub reloads: u64,
+    /// How often changed files were refused.
+    pub reload_errors: u64,
+    /// Why the files as they are now are not in use; absent when they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }
 
 /// Size of the tree.

@@ -12,11 +12,13 @@ use node::{Publish, PublishError, Receipt};
 use radix_core::id::{CopyRange, Rank, Seq, SourceId, Tier};
 use radix_core::page::Fingerprint;
 use serde::Deserialize;
+use transport::Security;
 
 use super::api::{
-    Applied, EngineRequest, EngineResponse, EvictItem, EvictRequest, HolderMatch, IndexStatus,
-    ItemReceipt, MatchResponse, MemberStatus, OriginStatus, Position, PrefixRequest, PublishItem,
-    PublishRequest, PublishResponse, RouteChoice, RouteResponse, StatusResponse, Stored, TierName,
+    Applied, CertificateStatus, EngineRequest, EngineResponse, EvictItem, EvictRequest,
+    HolderMatch, IndexStatus, ItemReceipt, MatchResponse, MemberStatus, OriginStatus, Position,
+    PrefixRequest, PublishItem, PublishRequest, PublishResponse, RouteChoice, RouteResponse,
+    SecurityStatus, StatusResponse, Stored, TierName,
 };
 use super::metrics;
 use super::refusal::Refusal;
@@ -77,8 +79,29 @@ pub(crate) async fn status(State(admin): State<Arc<Admin>>) -> Answer<StatusResp
             copies: index.copies,
             bytes: index.bytes,
         },
+        security: security(report.security.as_ref()),
         counters: metrics::counters(&report).collect::<BTreeMap<String, u64>>(),
     }))
+}
+
+fn security(security: Option<&Security>) -> SecurityStatus {
+    let (links, certificate) = match security {
+        None => ("", None),
+        Some(Security::InProcess) => ("in_process", None),
+        Some(Security::Plaintext) => ("plaintext", None),
+        Some(Security::Tls(certificate)) => ("tls", Some(certificate)),
+    };
+    SecurityStatus {
+        links: links.to_owned(),
+        certificate: certificate.map(|certificate| CertificateStatus {
+            name: certificate.name.clone(),
+            cert_not_before: certificate.not_before_s,
+            cert_not_after: certificate.not_after_s,
+            reloads: certificate.reloads,
+            reload_errors: certificate.reload_errors,
+            last_error: certificate.last_error.clone(),
+        }),
+    }
 }
 
 pub(crate) async fn matches(

@@ -9,6 +9,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
+use transport::Security;
 
 use crate::driver::Report;
 
@@ -46,6 +47,10 @@ pub(crate) fn counters(report: &Report) -> impl Iterator<Item = (String, u64)> {
             format!("link_{}{separator}{}", counter.name, counter.label),
             counter.value,
         ));
+    }
+    if let Some(Security::Tls(certificate)) = &report.security {
+        all.push(("cert_reloads".to_owned(), certificate.reloads));
+        all.push(("cert_reload_errors".to_owned(), certificate.reload_errors));
     }
     all.into_iter()
 }
@@ -121,6 +126,12 @@ impl Collector for Snapshot {
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        if let Some(Security::Tls(certificate)) = &report.security {
+            let gauge = ConstGauge::new(certificate.not_after_s);
+            let help = "When the certificate in use ends, in seconds since 1970";
+            let kind = gauge.metric_type();
+            gauge.encode(encoder.encode_descriptor("cert_not_after", help, None, kind)?)?;
         }
         Ok(())
     }

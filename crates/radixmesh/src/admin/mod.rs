@@ -4,9 +4,12 @@
 //! tree it reads without a lock.
 
 pub mod api;
+mod guard;
 mod handlers;
 mod metrics;
 mod refusal;
 mod server;
+mod token;
 
 pub(crate) use server::Server;
+pub use token::Token;

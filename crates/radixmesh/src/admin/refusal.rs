@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::StatusCode;
+use axum::http::header::WWW_AUTHENTICATE;
 use axum::response::{IntoResponse, Response};
 
 use super::api::ErrorResponse;
@@ -19,6 +20,13 @@ impl Refusal {
     pub(crate) fn bad_request(error: impl Into<String>) -> Self {
         Refusal {
             status: StatusCode::BAD_REQUEST,
+            error: error.into(),
+        }
+    }
+
+    pub(crate) fn unauthorized(error: impl Into<String>) -> Self {
+        Refusal {
+            status: StatusCode::UNAUTHORIZED,
             error: error.into(),
         }
     }
@@ -47,7 +55,11 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(ErrorResponse { error: self.error })).into_response()
+        let body = Json(ErrorResponse { error: self.error });
+        if self.status == StatusCode::UNAUTHORIZED {
+            return (self.status, [(WWW_AUTHENTICATE, "Bearer")], body).into_response();
+        }
+        (self.status, body).into_response()
     }
 }
 

@@ -7,9 +7,11 @@ use std::thread::JoinHandle;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::sync::oneshot;
 
+use super::guard::guard;
 use super::handlers;
 use super::refusal::Refusal;
 use crate::lookup::Lookup;
@@ -128,6 +130,7 @@ async fn serve(listener: tokio::net::TcpListener, admin: Arc<Admin>) -> io::Resu
         .fallback(handlers::unknown)
         .method_not_allowed_fallback(handlers::wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(Arc::clone(&admin), guard))
         .with_state(admin);
     axum::serve(NoDelay(listener), routes).await
 }

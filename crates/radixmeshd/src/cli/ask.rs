@@ -3,11 +3,14 @@
 use std::fmt::Write;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytesize::ByteSize;
 use clap::Args;
+use radixmesh::admin::Token;
 use radixmesh::admin::api::{
-    HolderMatch, MatchResponse, Position, PrefixRequest, RouteChoice, RouteResponse, StatusResponse,
+    HolderMatch, MatchResponse, Position, PrefixRequest, RouteChoice, RouteResponse,
+    SecurityStatus, StatusResponse,
 };
 
 use super::output::{Exit, Failure, Format, print, row, table};
@@ -25,6 +28,41 @@ const KEY_COUNTERS: [&str; 8] = [
     "snapshot_bytes_out",
     "frames_bad",
 ];
+
+/// Which node is asked.
+#[derive(Debug, Args)]
+pub(super) struct AdminArgs {
+    /// Admin address of the node, as a URL or host:port.
+    #[arg(long, env = "RADIXMESH_ADMIN", default_value = "http://127.0.0.1:8000")]
+    admin: String,
+    #[command(flatten)]
+    token: TokenArg,
+}
+
+impl AdminArgs {
+    fn client(&self) -> Result<Client, Failure> {
+        self.token.client(&self.admin)
+    }
+}
+
+/// What the admin port is shown.
+#[derive(Debug, Args)]
+pub(super) struct TokenArg {
+    /// File with the token of the admin port, where it has one.
+    #[arg(long, env = "RADIXMESH_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl TokenArg {
+    fn client(&self, address: &str) -> Result<Client, Failure> {
+        let read = |path: &PathBuf| {
+            let why = |error| format!("--token-file {}: {error}", path.display());
+            Token::read(path).map_err(|error| Failure::new(Exit::Usage, why(error)))
+        };
+        let token = self.token_file.as_ref().map(read).transpose()?;
+        Ok(Client::new(address)?.with_token(token))
+    }
+}
 
 #[derive(Debug, Args)]
 pub(super) struct PromptArgs {
@@ -95,8 +133,8 @@ fn parse_tokens(text: &str) -> Result<Vec<u32>, String> {
         .collect()
 }
 
-pub(super) async fn status(admin: &str, format: Format) -> Result<(), Failure> {
-    let status = Client::new(admin)?.status().await?;
+pub(super) async fn status(admin: &AdminArgs, format: Format) -> Result<(), Failure> {
+    let status = admin.client()?.status().await?;
     print(format, &status, || status_text(&status))?;
     if status.ready {
         return Ok(());
@@ -118,7 +156,7 @@ fn status_text(status: &StatusResponse) -> String {
         status.rank,
         status.cluster,
         if status.ready { "ready" } else { "joining" },
-        humantime::format_duration(std::time::Duration::from_secs(status.uptime_ms / 1_000)),
+        humantime::format_duration(Duration::from_secs(status.uptime_ms / 1_000)),
         status.version,
         ByteSize::b(status.memory_bytes),
     );
@@ -132,6 +170,7 @@ fn status_text(status: &StatusResponse) -> String {
         index.copies,
         ByteSize::b(index.bytes)
     );
+    out += &security_text(&status.security);
     out.push('\n');
     let mut rows = vec![row([&"rank", &"role", &"address", &"up", &"ready"])];
     for member in &status.members {
@@ -178,9 +217,31 @@ fn status_text(status: &StatusResponse) -> String {
     out + &table(&rows)
 }
 
-pub(super) async fn route(admin: &str, prompt: &PromptArgs, format: Format) -> Result<(), Failure> {
+fn security_text(security: &SecurityStatus) -> String {
+    let Some(certificate) = &security.certificate else {
+        return format!("links: {}\n", security.links);
+    };
+    let ends = u64::try_from(certificate.cert_not_after).unwrap_or(0);
+    let ends = UNIX_EPOCH + Duration::from_secs(ends);
+    let mut out = format!(
+        "links: {}, as {} until {}\n",
+        security.links,
+        certificate.name,
+        humantime::format_rfc3339_seconds(ends)
+    );
+    if let Some(error) = &certificate.last_error {
+        let _ = writeln!(out, "  the changed files are not used: {error}");
+    }
+    out
+}
+
+pub(super) async fn route(
+    admin: &AdminArgs,
+    prompt: &PromptArgs,
+    format: Format,
+) -> Result<(), Failure> {
     let request = prompt.request()?;
-    let answer = Client::new(admin)?.route(&request).await?;
+    let answer = admin.client()?.route(&request).await?;
     print(format, &answer, || route_text(&answer))?;
     if answer.prefill.is_some() || answer.decode.is_some() {
         return Ok(());
@@ -213,12 +274,12 @@ fn route_text(answer: &RouteResponse) -> String {
 }
 
 pub(super) async fn matches(
-    admin: &str,
+    admin: &AdminArgs,
     prompt: &PromptArgs,
     format: Format,
 ) -> Result<(), Failure> {
     let request = prompt.request()?;
-    let answer = Client::new(admin)?.matches(&request).await?;
+    let answer = admin.client()?.matches(&request).await?;
     print(format, &answer, || match_text(&answer))
 }
 
@@ -270,8 +331,13 @@ fn holders_text(holders: &[HolderMatch], version: &[Position]) -> String {
     out
 }
 
-pub(super) async fn diff(a: &str, b: &str, format: Format) -> Result<(), Failure> {
-    let (client_a, client_b) = (Client::new(a)?, Client::new(b)?);
+pub(super) async fn diff(
+    a: &str,
+    b: &str,
+    token: &TokenArg,
+    format: Format,
+) -> Result<(), Failure> {
+    let (client_a, client_b) = (token.client(a)?, token.client(b)?);
     let (status_a, status_b) = (client_a.status().await?, client_b.status().await?);
     let comparison = Comparison::of(&status_a.origins, &status_b.origins);
     print(format, &comparison, || {

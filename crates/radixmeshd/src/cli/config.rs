@@ -20,6 +20,9 @@ pub(super) struct SourceArgs {
     /// Address of the admin port, `auto` or `off` (key `admin`).
     #[arg(long, value_name = "HOST:PORT")]
     admin: Option<String>,
+    /// Let links go without TLS although an address is not on loopback (key `security.plaintext`).
+    #[arg(long)]
+    plaintext: bool,
     /// Set any key; may be repeated. Flags beat variables (RADIXMESH_*), variables beat the file.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -45,6 +48,12 @@ impl SourceArgs {
                     .flags
                     .push((format!("flag --{key}"), key.to_owned(), value.clone()));
             }
+        }
+        if self.plaintext {
+            let (key, value) = ("security.plaintext".to_owned(), "true".to_owned());
+            sources
+                .flags
+                .push(("flag --plaintext".to_owned(), key, value));
         }
         Ok(Loaded::load(&sources)?)
     }
@@ -97,6 +106,9 @@ fn check(sources: &SourceArgs, format: Format) -> Result<(), Failure> {
     } else {
         let members = loaded.members().map_err(ConfigErrors::from)?;
         loaded.secret().map_err(ConfigErrors::from)?;
+        loaded
+            .check_security(&members)
+            .map_err(ConfigErrors::from)?;
         format!("what {} members share; `local` is not set", members.len())
     };
     let values: BTreeMap<&str, [String; 2]> = loaded

@@ -1,13 +1,14 @@
 //! The command line. Data goes to stdout, all else to stderr; the exit code says how it went ([`Exit`]).
 
 mod ask;
+mod cert;
 mod config;
 mod node;
 mod output;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 pub use output::{Exit, Failure, Format};
 pub(crate) use output::{print, row, table};
@@ -29,24 +30,27 @@ struct Cli {
 enum Command {
     /// Run one node until SIGTERM or SIGINT.
     Node(node::NodeArgs),
+    /// Make the cluster's CA, and certificates that it signs for nodes.
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
     /// Print, check or explain the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Run a cluster of six processes with simulated engines and show what the mesh is good for.
     Demo(demo::Options),
     /// Show a node's members, logs and counters; exit code 4 when it is not ready.
-    Status(AdminArgs),
+    Status(ask::AdminArgs),
     /// Ask a node where a prompt should go, and why.
     Route {
         #[command(flatten)]
-        admin: AdminArgs,
+        admin: ask::AdminArgs,
         #[command(flatten)]
         prompt: ask::PromptArgs,
     },
     /// Ask a node who holds how much of a prompt.
     Match {
         #[command(flatten)]
-        admin: AdminArgs,
+        admin: ask::AdminArgs,
         #[command(flatten)]
         prompt: ask::PromptArgs,
     },
@@ -56,15 +60,9 @@ enum Command {
         a: String,
         /// Admin address of another node.
         b: String,
+        #[command(flatten)]
+        token: ask::TokenArg,
     },
-}
-
-/// Which node is asked.
-#[derive(Debug, Args)]
-struct AdminArgs {
-    /// Admin address of the node, as a URL or host:port.
-    #[arg(long, env = "RADIXMESH_ADMIN", default_value = "http://127.0.0.1:8000")]
-    admin: String,
 }
 
 /// Runs the program with the arguments of this process.
@@ -89,6 +87,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
     if let Command::Config(command) = cli.command {
         return config::run(&command, format);
     }
+    if let Command::Cert(command) = cli.command {
+        return cert::run(&command, format);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -97,12 +98,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Node(args) => node::run(&args).await,
-            Command::Config(_) => Ok(()),
+            Command::Config(_) | Command::Cert(_) => Ok(()),
             Command::Demo(options) => demo::run(&options, format).await,
-            Command::Status(admin) => ask::status(&admin.admin, format).await,
-            Command::Route { admin, prompt } => ask::route(&admin.admin, &prompt, format).await,
-            Command::Match { admin, prompt } => ask::matches(&admin.admin, &prompt, format).await,
-            Command::Diff { a, b } => ask::diff(&a, &b, format).await,
+            Command::Status(admin) => ask::status(&admin, format).await,
+            Command::Route { admin, prompt } => ask::route(&admin, &prompt, format).await,
+            Command::Match { admin, prompt } => ask::matches(&admin, &prompt, format).await,
+            Command::Diff { a, b, token } => ask::diff(&a, &b, &token, format).await,
         }
     });
     // A blocked read of stdin must not hold the end up.

@@ -7,13 +7,15 @@ use std::time::Duration;
 use clap::Args;
 use radixmesh::Mesh;
 use radixmesh::transport::Tcp;
+use radixmesh::transport::tls::Credentials;
 use tokio::io::AsyncReadExt;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::config::SourceArgs;
 use super::output::{Exit, Failure};
+use crate::config::ConfigErrors;
 use crate::listening::Listening;
 
 /// How long a node may take to end before the process ends anyway.
@@ -46,7 +48,23 @@ pub(super) async fn run(args: &NodeArgs) -> Result<(), Failure> {
         warn!("the engine of this node is simulated: it computes nothing");
     }
     let rank = config.me.0;
-    let running = Mesh::start(config, Arc::new(Tcp::default()))
+    let files = loaded
+        .credential_files(usize::from(rank))
+        .map_err(ConfigErrors::from)?;
+    let transport = match files {
+        None => Tcp::new(),
+        Some(files) => {
+            let refused = |error| Failure::new(Exit::Usage, format!("no TLS: {error}"));
+            let credentials = Arc::new(config.credentials(files).map_err(refused)?);
+            let hangup = signal(SignalKind::hangup()).map_err(|error| failed(&error))?;
+            tokio::spawn(renew(Arc::clone(&credentials), loaded.reload(), hangup));
+            Tcp::with_tls(credentials)
+        }
+    };
+    if config.plaintext {
+        warn!("links have no TLS: whoever reaches this node's port may claim to be any other node");
+    }
+    let running = Mesh::start(config, Arc::new(transport))
         .await
         .map_err(|error| {
             Failure::new(
@@ -80,6 +98,26 @@ pub(super) async fn run(args: &NodeArgs) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Failed, message));
     }
     Ok(())
+}
+
+/// Looks at the credentials now and then, and at once on SIGHUP.
+async fn renew(credentials: Arc<Credentials>, every: Duration, mut hangup: Signal) {
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        tokio::select! {
+            biased;
+            _ = hangup.recv() => {}
+            _ = ticks.tick() => {}
+        }
+        match credentials.reload() {
+            Ok(false) => {}
+            Ok(true) => {
+                let not_after = credentials.status().not_after_s;
+                info!(not_after, "changed credentials are used for new links");
+            }
+            Err(error) => error!(%error, "changed credentials are not used, the old ones are"),
+        }
+    }
 }
 
 async fn stdin_end() {

@@ -152,12 +152,15 @@ mod tests {
             router: 1,
             record_logs: true,
             set,
-            via: vec![vec![None, Some("proxy:9".to_owned())]],
+            via: vec![vec![None, Some("localhost:9".to_owned())]],
             ..ClusterSpec::new("x")
         };
         spec.settle();
-        let addresses = ["a:1", "b:2", "c:3"].map(str::to_owned);
-        assert_eq!(spec.seen_by(0, &addresses), ["a:1", "proxy:9", "c:3"]);
+        let addresses = ["localhost:1", "localhost:2", "localhost:3"].map(str::to_owned);
+        assert_eq!(
+            spec.seen_by(0, &addresses),
+            ["localhost:1", "localhost:9", "localhost:3"]
+        );
         assert_eq!(spec.seen_by(1, &addresses), addresses);
         let file = std::env::temp_dir().join(format!("radixmesh-spec-{}.toml", std::process::id()));
         std::fs::write(&file, spec.toml(&addresses, Path::new("/x"))).unwrap();

@@ -134,7 +134,14 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Admin,
         default: Default::Toml("\"auto\""),
         doc: "Address of the admin port (docs/http.md). `auto` is loopback at the port of `local` + 1000;\n\
-              `off` is none. It has no authentication: keep it away from strangers.",
+              `off` is none. Off loopback it needs `admin_token_file`. It is never encrypted.",
+    },
+    Key {
+        name: "admin_token_file",
+        kind: Kind::Path,
+        default: Default::Unset("/etc/radixmesh/admin.token"),
+        doc: "File with the token that the admin port asks for: 16 to 1024 visible characters. Read at the start.\n\
+              Required when `admin` is not on loopback. `head -c24 /dev/urandom | base64` makes one.",
     },
     Key {
         name: "state_dir",
@@ -161,6 +168,43 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Filter,
         default: Default::Toml("\"info\""),
         doc: "What is logged to stderr, as directives of tracing's EnvFilter.",
+    },
+    Key {
+        name: "security.ca_file",
+        kind: Kind::Path,
+        default: Default::Unset("/etc/radixmesh/ca.pem"),
+        doc: "The CA certificates that sign the nodes of this cluster, PEM. With `security.cert_file` and\n\
+              `security.key_file` all links are TLS 1.3, and both ends prove who they are (docs/operate/security.md).",
+    },
+    Key {
+        name: "security.cert_file",
+        kind: Kind::Path,
+        default: Default::Unset("/etc/radixmesh/{rank}.pem"),
+        doc: "This node's certificate, and those between it and the CA, PEM. The one URI radixmesh://cluster/role/rank\n\
+              in it must name this node. `{rank}` is replaced by the node's rank.",
+    },
+    Key {
+        name: "security.key_file",
+        kind: Kind::Path,
+        default: Default::Unset("/etc/radixmesh/{rank}.key"),
+        doc: "The private key of `security.cert_file`, PEM. `{rank}` is replaced by the node's rank.",
+    },
+    Key {
+        name: "security.plaintext",
+        kind: Kind::Flag,
+        default: Default::Toml("false"),
+        doc: "Lets links go without TLS although an address is not on loopback. Whoever reaches a node's port may\n\
+              then claim to be any other node. On loopback links go without TLS in any case unless files are named.",
+    },
+    Key {
+        name: "security.reload",
+        kind: Kind::Time {
+            min_ms: 100,
+            max_ms: HOUR_MS,
+        },
+        default: Default::Toml("\"10s\""),
+        doc: "How often the three files are looked at; SIGHUP looks at once. Changed files that are good are used for\n\
+              new links, others are refused and the old ones stay.",
     },
     Key {
         name: "routing.warmup_requests",

@@ -263,6 +263,7 @@ pub(super) mod tests {
             ("router", "d:4"),
             ("local", "c:3"),
             ("fingerprint_key", KEY),
+            ("security.plaintext", "true"),
         ];
         flags.extend_from_slice(more);
         sources(&flags)

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use radixmesh::admin::Token;
 use radixmesh::radix_core::FingerprintKey;
 use radixmesh::radix_core::id::Rank;
 use radixmesh::topology::Role;
-use radixmesh::{Member, SimulatedEngine, routing};
+use radixmesh::transport::tls::Files;
+use radixmesh::{Member, SimulatedEngine, is_loopback, routing};
 
 use super::error::{ConfigError, ConfigErrors};
 use super::kind::{Admin, Parsed, address_port};
@@ -47,15 +49,11 @@ impl Loaded {
         config.exchange = self.time("exchange");
         config.cold_start = self.time("cold_start");
         config.admin = self.admin()?;
+        config.admin_token = self.admin_token(config.admin.as_deref())?;
+        config.plaintext = self.flag("security.plaintext");
         config.state_dir = self.path("state_dir", me);
         config.record_log = self.path("record_log", me);
-        config.trace_applies = matches!(
-            self.get("trace_applies"),
-            Some(Resolved {
-                value: Parsed::Flag(true),
-                ..
-            })
-        );
+        config.trace_applies = self.flag("trace_applies");
         config.routing = routing::Config {
             warmup_requests: self.count("routing.warmup_requests"),
             match_pages_min: self.count("routing.match_pages_min") as u32,
@@ -70,6 +68,7 @@ impl Loaded {
         config
             .check()
             .map_err(|error| self.bad("prefill", &error.to_string()))?;
+        self.check_security(&config.members)?;
         Ok(config)
     }
 
@@ -167,6 +166,71 @@ impl Loaded {
         }
     }
 
+    /// Returns where the credentials of rank `me` lie; `None` when links have no TLS.
+    ///
+    /// Errors: one of the three files without the others.
+    pub fn credential_files(&self, me: usize) -> Result<Option<Files>, ConfigError> {
+        let file = |key| self.path(key, me);
+        let keys = [
+            "security.ca_file",
+            "security.cert_file",
+            "security.key_file",
+        ];
+        match keys.map(file) {
+            [Some(ca), Some(cert), Some(key)] => Ok(Some(Files { ca, cert, key })),
+            [None, None, None] => Ok(None),
+            some => {
+                let lacks = some.iter().position(Option::is_none);
+                let key = keys[lacks.expect("neither all nor none are set")];
+                let why = "links have TLS when all three of security.ca_file, cert_file and key_file are set";
+                Err(ConfigError::Missing {
+                    key,
+                    why: why.to_owned(),
+                })
+            }
+        }
+    }
+
+    /// Checks that the links between these members are protected as they must be.
+    ///
+    /// Errors: no TLS off loopback that nobody asked for, or TLS and plaintext at once.
+    pub fn check_security(&self, members: &[Member]) -> Result<(), ConfigError> {
+        let plaintext = self.flag("security.plaintext");
+        match (self.credential_files(0)?, plaintext) {
+            (Some(_), true) => {
+                let why = "security.ca_file, cert_file and key_file are set as well: which of the two?";
+                Err(self.bad("security.plaintext", why))
+            }
+            (Some(_), false) | (None, true) => Ok(()),
+            (None, false) => match members.iter().find(|member| !is_loopback(&member.address)) {
+                None => Ok(()),
+                Some(Member { address, .. }) => Err(self.bad(
+                    "security.plaintext",
+                    &format!(
+                        "`{address}` is not on loopback, so links need TLS: set security.ca_file, cert_file and \
+                         key_file (`radixmeshd cert` makes them), or ask for plaintext by name (--plaintext)"
+                    ),
+                )),
+            },
+        }
+    }
+
+    fn admin_token(&self, admin: Option<&str>) -> Result<Option<Token>, ConfigError> {
+        if let Some(path) = self.path("admin_token_file", 0) {
+            let token = Token::read(&path);
+            return token
+                .map(Some)
+                .map_err(|error| self.bad("admin_token_file", &error.to_string()));
+        }
+        match admin {
+            Some(address) if !is_loopback(address) => Err(ConfigError::Missing {
+                key: "admin_token_file",
+                why: format!("the admin port {address} is not on loopback: it needs a token"),
+            }),
+            _ => Ok(None),
+        }
+    }
+
     fn bad(&self, key: &'static str, why: &str) -> ConfigError {
         let resolved = self.get(key);
         ConfigError::Bad {
@@ -187,6 +251,22 @@ impl Loaded {
             }) => Some(text),
             _ => None,
         }
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        matches!(
+            self.get(key),
+            Some(Resolved {
+                value: Parsed::Flag(true),
+                ..
+            })
+        )
+    }
+
+    /// Returns the period of looking at the credentials.
+    #[must_use]
+    pub fn reload(&self) -> Duration {
+        self.time("security.reload")
     }
 
     fn count(&self, key: &str) -> u64 {
@@ -266,6 +346,63 @@ mod tests {
         router.push(("local", "d:4"));
         let config = Loaded::load(&base(&router)).unwrap().node().unwrap();
         assert_eq!(config.simulated_engine, None);
+    }
+
+    #[test]
+    fn off_loopback_links_need_tls_or_a_word() {
+        let near = [
+            ("prefill", "127.0.0.1:1,localhost:2"),
+            ("decode", "[::1]:3"),
+            ("router", ""),
+            ("local", "[::1]:3"),
+            ("security.plaintext", "false"),
+        ];
+        assert!(node(&near).is_ok());
+        let far = [("security.plaintext", "false")];
+        let error = node(&far).unwrap_err();
+        assert!(error.contains("key `security.plaintext`"), "{error}");
+        assert!(error.contains("`a:1` is not on loopback"), "{error}");
+        let tls = [
+            ("security.plaintext", "false"),
+            ("security.ca_file", "/x/ca.pem"),
+            ("security.cert_file", "/x/{rank}.pem"),
+            ("security.key_file", "/x/{rank}.key"),
+        ];
+        assert!(!node(&tls).unwrap().plaintext);
+        let loaded = Loaded::load(&base(&tls)).unwrap();
+        let files = loaded.credential_files(2).unwrap().unwrap();
+        assert_eq!(files.cert, PathBuf::from("/x/2.pem"));
+        let error = node(&tls[..3]).unwrap_err();
+        assert!(
+            error.contains("key `security.key_file` is not set"),
+            "{error}"
+        );
+        let mut both = tls;
+        both[0].1 = "true";
+        assert!(node(&both).unwrap_err().contains("which of the two?"));
+    }
+
+    #[test]
+    fn an_admin_port_off_loopback_needs_a_token() {
+        let error = node(&[("admin", "0.0.0.0:80")]).unwrap_err();
+        assert!(
+            error.contains("key `admin_token_file` is not set"),
+            "{error}"
+        );
+        let path = std::env::temp_dir().join(format!("radixmesh-admin-{}", std::process::id()));
+        std::fs::write(&path, "0123456789abcdef\n").unwrap();
+        let file = path.to_string_lossy().into_owned();
+        let config = node(&[("admin", "0.0.0.0:80"), ("admin_token_file", &file)]).unwrap();
+        assert!(config.admin_token.unwrap().is(b"0123456789abcdef"));
+        std::fs::write(&path, "short").unwrap();
+        let error = node(&[("admin_token_file", &file)]).unwrap_err();
+        assert!(error.contains("16 to 1024 characters"), "{error}");
+        std::fs::remove_file(path).unwrap();
+    }
+
+    fn node(more: &[(&str, &str)]) -> Result<radixmesh::Config, String> {
+        let loaded = Loaded::load(&base(more)).unwrap();
+        loaded.node().map_err(|errors| errors.to_string())
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::rig::{Heard, Record, Recorder, Rig, count, identity, recorder, within};
 use crate::connection::Connection;
 use crate::counters::Counters;
-use crate::error::{CloseReason, ConnectError, HandshakeError, RejectReason};
+use crate::error::{CloseReason, ConnectError, HandshakeError, RejectReason, Rejection};
 use crate::identity::{Identity, NodeId};
 use crate::lane::Lane;
 use crate::limits::Limits;
@@ -30,7 +30,7 @@ fn limits() -> Limits {
 }
 
 async fn node_at(rig: &dyn Rig, at: &str, identity: Identity) -> Node {
-    let transport = rig.transport();
+    let transport = rig.transport(identity.node);
     let (handler, record) = recorder();
     let links = Links::start(transport.clone(), at, identity, limits(), handler.clone())
         .await
@@ -70,16 +70,16 @@ async fn intrude(
     to: &Node,
     identity: Identity,
 ) -> Result<Connection, (ConnectError, Arc<Counters>)> {
-    let transport = rig.transport();
+    let transport = rig.transport(identity.node);
     let dialed = transport.connect(to.links.local_address(), Arc::new(identity), limits());
     within(dialed)
         .await
         .map_err(|error| (error, Arc::clone(transport.counters())))
 }
 
-async fn refused(rig: &dyn Rig, to: &Node, identity: Identity, reason: RejectReason) {
+async fn refused(rig: &dyn Rig, to: &Node, identity: Identity, reason: RejectReason) -> Rejection {
     let before = count(&*to.transport, "rejects_sent", reason.label());
-    match intrude(rig, to, identity).await {
+    let told = match intrude(rig, to, identity).await {
         Err((
             ConnectError::Handshake {
                 source: HandshakeError::RejectedByPeer(told),
@@ -89,13 +89,15 @@ async fn refused(rig: &dyn Rig, to: &Node, identity: Identity, reason: RejectRea
         )) => {
             assert_eq!(told.reason, reason, "{told}");
             assert_eq!(counters.get("rejects_received", reason.label()), Some(1));
+            told
         }
         other => panic!("{reason:?}: {other:?}"),
-    }
+    };
     assert_eq!(
         count(&*to.transport, "rejects_sent", reason.label()),
         before + 1
     );
+    told
 }
 
 /// Three nodes that want each other have one connection per pair, and frames reach whom they are sent to.
@@ -252,6 +254,55 @@ pub async fn a_lower_epoch_does_not_replace_a_live_connection(rig: &dyn Rig) {
     assert_eq!(two.record.try_next(), None);
 }
 
+/// A life that is over stays over, also while no later one is connected: it is refused by name and learns of the
+/// latest. In an epoch above that the node is let in again.
+pub async fn an_earlier_epoch_is_refused_after_the_later_one_is_gone(rig: &dyn Rig) {
+    let lives = |epoch| Identity {
+        epoch,
+        ..identity(1)
+    };
+    let mut two = node(rig, 2).await;
+    two.links.set_peers([(NodeId(1), "nowhere".to_owned())]);
+    let live = intrude(rig, &two, lives(6)).await.expect("live");
+    two.record.up().await;
+    live.start(recorder().0);
+    live.close("restart");
+    two.record.down().await;
+    let told = refused(rig, &two, lives(5), RejectReason::Outlived).await;
+    assert_eq!(told.known_epoch, 6);
+    // The same by the whole way, from the end that dials and from the end that is dialed.
+    let mut one = node_at(rig, &rig.address(), lives(3)).await;
+    one.wants(&[(2, &two)]);
+    loop {
+        if one.record.next().await == Heard::Outlived(6) {
+            break;
+        }
+    }
+    one.links.set_epoch(7);
+    assert_eq!(one.record.up().await.node, NodeId(2));
+    assert_eq!(two.record.up().await.epoch, 7);
+    two.links.shutdown().await;
+    one.record.down().await;
+    let mut two = node_at(
+        rig,
+        &rig.address(),
+        Identity {
+            epoch: 0,
+            ..identity(2)
+        },
+    )
+    .await;
+    one.wants(&[(2, &two)]);
+    two.wants(&[(1, &one)]);
+    loop {
+        if two.record.next().await == Heard::Outlived(1) {
+            break;
+        }
+    }
+    two.links.set_epoch(2);
+    assert_eq!(one.record.up().await.epoch, 2);
+}
+
 /// Whoever is not wanted, claims to be this node, or should wait to be dialed is refused by name.
 pub async fn strangers_are_refused_by_name(rig: &dyn Rig) {
     let (one, two) = two(rig).await;
@@ -343,6 +394,7 @@ pub async fn ups_and_downs_alternate_under_churn(rig: &dyn Rig) {
             }
             Heard::Frame(..) | Heard::Closed(_) => assert!(up, "{heard:?} while down"),
             Heard::Room(_) => {}
+            Heard::Outlived(_) => panic!("outlived although all epochs are one"),
         }
     }
     assert!(!up && ups > 0);

@@ -41,6 +41,7 @@ macro_rules! conformance_tests {
             rubbish_instead_of_a_hello_is_named
             random_bytes_do_not_stop_a_listener
             silent_peers_do_not_stop_a_listener
+            silent_peers_of_one_address_only_displace_each_other
             a_silent_peer_is_timed_out
             mismatches_are_rejected_by_name_on_both_sides
             an_unwelcome_peer_is_rejected_by_name_on_both_sides
@@ -48,6 +49,7 @@ macro_rules! conformance_tests {
             a_restarted_peer_with_a_higher_epoch_is_linked_again
             a_newer_connection_replaces_the_old_one
             a_lower_epoch_does_not_replace_a_live_connection
+            an_earlier_epoch_is_refused_after_the_later_one_is_gone
             strangers_are_refused_by_name
             a_peer_no_longer_wanted_goes_down_and_may_come_back
             ups_and_downs_alternate_under_churn

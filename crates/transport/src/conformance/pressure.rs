@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::rig::{Heard, Pair, Rig, count, identity, listen, meet, pair, recorder, send, within};
 use crate::error::{AcceptError, HandshakeError, SendError};
+use crate::identity::NodeId;
 use crate::lane::Lane;
 use crate::limits::Limits;
 
@@ -85,7 +86,7 @@ pub async fn a_slow_receiver_holds_up_its_sender_and_drains(rig: &dyn Rig) {
 
 /// Two hundred peers that say nothing are bounded in number and time, and hold up nobody.
 pub async fn silent_peers_do_not_stop_a_listener(rig: &dyn Rig) {
-    let transport = rig.transport();
+    let transport = rig.transport(NodeId(2));
     let limits = Limits {
         connections_pending_max: 16,
         handshake_timeout: Duration::from_secs(3600),
@@ -105,7 +106,7 @@ pub async fn silent_peers_do_not_stop_a_listener(rig: &dyn Rig) {
         }
     }
     assert_eq!(evicted, 184);
-    let dialer = rig.transport();
+    let dialer = rig.transport(NodeId(1));
     let honest = dialer.connect(
         &address,
         std::sync::Arc::new(identity(1)),
@@ -126,9 +127,33 @@ pub async fn silent_peers_do_not_stop_a_listener(rig: &dyn Rig) {
     assert_eq!(count(&*transport, "handshakes_evicted", ""), 185);
 }
 
+/// Peers of one address that say nothing are bounded among themselves: the oldest of them makes room.
+pub async fn silent_peers_of_one_address_only_displace_each_other(rig: &dyn Rig) {
+    let transport = rig.transport(NodeId(2));
+    let limits = Limits {
+        connections_pending_per_source_max: 4,
+        handshake_timeout: Duration::from_secs(3600),
+        ..Limits::default()
+    };
+    let mut listener = listen(rig, &transport, identity(2), limits).await;
+    let address = listener.local_address();
+    let mut silent = Vec::new();
+    for number in 1..=20 {
+        silent.push(rig.dial_raw(&address).await.expect("a stream"));
+        if number > 4 {
+            match within(listener.accept()).await {
+                Err(AcceptError::Evicted { pending: 4 }) => {}
+                other => panic!("{other:?} instead of an eviction"),
+            }
+        }
+    }
+    assert_eq!(count(&*transport, "handshakes_evicted_of_source", ""), 16);
+    assert_eq!(count(&*transport, "handshakes_evicted", ""), 0);
+}
+
 /// A peer that says nothing is dropped after the handshake's time, by name.
 pub async fn a_silent_peer_is_timed_out(rig: &dyn Rig) {
-    let transport = rig.transport();
+    let transport = rig.transport(NodeId(2));
     let limits = Limits {
         handshake_timeout: Duration::from_millis(20),
         ..Limits::default()
@@ -146,7 +171,7 @@ pub async fn a_silent_peer_is_timed_out(rig: &dyn Rig) {
         other => panic!("{other:?} instead of a timeout"),
     }
     assert_eq!(count(&*transport, "handshakes_timed_out", ""), 1);
-    let (dialed, accepted) = meet(&rig.transport(), identity(1), &mut *listener).await;
+    let (dialed, accepted) = meet(&rig.transport(NodeId(1)), identity(1), &mut *listener).await;
     dialed.expect("dialed");
     accepted.expect("accepted");
 }

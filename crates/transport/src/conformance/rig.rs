@@ -23,13 +23,14 @@ use crate::transport::{Listener, Transport};
 /// What a transport brings to be tested.
 #[async_trait]
 pub trait Rig: Send + Sync {
-    /// Makes a transport with fresh counters, on the same network as the others of this rig.
-    fn transport(&self) -> Arc<dyn Transport>;
+    /// Makes a transport with fresh counters, on the same network as the others of this rig. Where connections prove
+    /// who they are, it proves that it is `node`.
+    fn transport(&self, node: NodeId) -> Arc<dyn Transport>;
 
     /// Returns an address to listen at that nobody else uses.
     fn address(&self) -> String;
 
-    /// Opens a byte stream to a listener without a handshake, as a hostile peer would.
+    /// Opens a byte stream to a listener without a handshake, as a hostile node 1 would.
     async fn dial_raw(&self, to: &str) -> io::Result<Duplex>;
 }
 
@@ -66,7 +67,7 @@ pub(super) struct Pair {
 }
 
 pub(super) async fn pair(rig: &dyn Rig, limits: Limits) -> Pair {
-    let transports = [rig.transport(), rig.transport()];
+    let transports = [rig.transport(NodeId(1)), rig.transport(NodeId(2))];
     let mut listener = listen(rig, &transports[1], identity(2), limits.clone()).await;
     let address = listener.local_address();
     let (dialed, accepted) = within(async {
@@ -122,6 +123,7 @@ pub(super) enum Heard {
     Frame(Lane, Vec<u8>),
     Room(Lane),
     Closed(CloseReason),
+    Outlived(u64),
 }
 
 /// A handler that writes down what it hears, and can be told to have no room.
@@ -199,6 +201,10 @@ impl LinkHandler for Recorder {
     fn on_down(&self, peer: &Peer, why: &CloseReason) {
         self.hear(Heard::Down(peer.node, why.clone()));
     }
+
+    fn on_outlived(&self, latest: u64) {
+        self.hear(Heard::Outlived(latest));
+    }
 }
 
 impl Record {
@@ -228,7 +234,7 @@ impl Record {
         loop {
             match self.next().await {
                 Heard::Up(peer) => return peer,
-                Heard::Closed(_) | Heard::Room(_) | Heard::Frame(..) => {}
+                Heard::Closed(_) | Heard::Room(_) | Heard::Frame(..) | Heard::Outlived(_) => {}
                 other => panic!("heard {other:?} instead of an up"),
             }
         }
@@ -238,7 +244,7 @@ impl Record {
         loop {
             match self.next().await {
                 Heard::Down(node, why) => return (node, why),
-                Heard::Closed(_) | Heard::Room(_) | Heard::Frame(..) => {}
+                Heard::Closed(_) | Heard::Room(_) | Heard::Frame(..) | Heard::Outlived(_) => {}
                 other => panic!("heard {other:?} instead of a down"),
             }
         }

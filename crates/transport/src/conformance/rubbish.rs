@@ -10,6 +10,7 @@ use crate::connection::Connection;
 use crate::error::{AcceptError, CloseReason, HandshakeError, ProtocolError};
 use crate::frame::{self, HEADER_BYTES, Kind};
 use crate::handshake;
+use crate::identity::NodeId;
 use crate::lane::Lane;
 use crate::limits::Limits;
 use crate::stream::Duplex;
@@ -26,7 +27,7 @@ struct Victim {
 }
 
 async fn victim(rig: &dyn Rig) -> Victim {
-    let transport = rig.transport();
+    let transport = rig.transport(NodeId(2));
     let limits = Limits {
         frame_bytes_max: PAYLOAD_MAX,
         linger: Duration::from_millis(20),
@@ -184,7 +185,7 @@ pub async fn an_oversize_length_is_refused_at_once(rig: &dyn Rig) {
 
 /// A first frame that is no hello ends the handshake with a name, and the listener goes on.
 pub async fn rubbish_instead_of_a_hello_is_named(rig: &dyn Rig) {
-    let transport = rig.transport();
+    let transport = rig.transport(NodeId(2));
     let mut listener = listen(rig, &transport, identity(2), Limits::default()).await;
     let cases = [
         ("too_long", 5000u32.to_be_bytes().to_vec()),
@@ -226,7 +227,7 @@ pub async fn rubbish_instead_of_a_hello_is_named(rig: &dyn Rig) {
         }
         assert_eq!(count(&*transport, "protocol_errors", label), before + 1);
     }
-    let (dialed, accepted) = meet(&rig.transport(), identity(1), &mut *listener).await;
+    let (dialed, accepted) = meet(&rig.transport(NodeId(1)), identity(1), &mut *listener).await;
     dialed.expect("dialed");
     accepted.expect("accepted");
 }
@@ -234,7 +235,7 @@ pub async fn rubbish_instead_of_a_hello_is_named(rig: &dyn Rig) {
 /// Random bytes, alone and behind a good beginning, neither stop nor crash a listener.
 pub async fn random_bytes_do_not_stop_a_listener(rig: &dyn Rig) {
     let mut random = fastrand::Rng::with_seed(0xbad);
-    let transport = rig.transport();
+    let transport = rig.transport(NodeId(2));
     let mut listener = listen(rig, &transport, identity(2), Limits::default()).await;
     for round in 0..100 {
         let mut stream = rig
@@ -257,7 +258,7 @@ pub async fn random_bytes_do_not_stop_a_listener(rig: &dyn Rig) {
         let _ = stream.write.shutdown().await;
         assert!(within(listener.accept()).await.is_err());
     }
-    let (dialed, accepted) = meet(&rig.transport(), identity(1), &mut *listener).await;
+    let (dialed, accepted) = meet(&rig.transport(NodeId(1)), identity(1), &mut *listener).await;
     dialed.expect("dialed");
     accepted.expect("accepted");
     // The same to an established connection.

@@ -72,7 +72,8 @@ async fn rejected(
     dialer: Identity,
     local: impl Local,
 ) -> String {
-    let (near, far) = (rig.transport(), rig.transport());
+    let near = rig.transport(dialer.node);
+    let far = rig.transport(local.identity().node);
     let mut listener = listen(rig, &far, local, Limits::default()).await;
     let (dialed, accepted) = meet(&near, dialer, &mut *listener).await;
     let Err(ConnectError::Handshake {
