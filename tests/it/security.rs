@@ -22,7 +22,7 @@ const CLUSTER: &str = "sealed";
 
 /// Makes a CA, and a certificate for each role in rank order.
 fn certificates(roles: &[&str]) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a directory");
     cert(&["ca", "--cluster", CLUSTER, "--out", path(dir.path())]);
     for (rank, role) in roles.iter().enumerate() {
         node_cert(dir.path(), role, rank, "90days", dir.path());
@@ -257,8 +257,8 @@ impl Drop for Node {
 }
 
 fn node(arguments: &[&str]) -> Node {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let local = port.local_addr().unwrap().to_string();
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let local = port.local_addr().expect("bound").to_string();
     drop(port);
     let member = format!("prefill={local}");
     let mut process = command(&["node", "--local", &local, "--set", &member])
@@ -268,10 +268,10 @@ fn node(arguments: &[&str]) -> Node {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
+        .expect("the program runs");
     let mut line = String::new();
-    let mut lines = BufReader::new(process.stdout.take().unwrap());
-    lines.read_line(&mut line).unwrap();
+    let mut lines = BufReader::new(process.stdout.take().expect("it is piped"));
+    lines.read_line(&mut line).expect("a line comes");
     let listening: Listening = serde_json::from_str(&line).expect("the ready line");
     Node {
         process,
@@ -346,5 +346,6 @@ async fn an_admin_port_off_loopback_needs_a_token() {
 
 fn unix_now() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.unwrap().as_secs() as i64
+    let now = now.expect("it is after 1970").as_secs();
+    now.cast_signed()
 }

@@ -321,10 +321,10 @@ async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
                 tracing::warn!(%error, "cannot accept");
                 tokio::time::sleep(inner.limits.backoff_min).await;
             }
-            // spec: SHAKE-4
+            // spec: SHAKE-4, TLS-2, TLS-4
             Err(AcceptError::Handshake {
                 address,
-                source: HandshakeError::RejectedPeer(why),
+                source: why @ (HandshakeError::RejectedPeer(_) | HandshakeError::Tls(_)),
             }) if loud.due() => {
                 tracing::warn!(%address, %why, "refused a peer");
             }
