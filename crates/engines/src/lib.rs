@@ -5,9 +5,11 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 pub mod baseline;
+pub mod event;
 pub mod limits;
 mod pool;
 pub mod sim_engine;
+pub mod source;
 pub mod trace;
 pub mod workload;
 
