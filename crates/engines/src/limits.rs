@@ -55,7 +55,7 @@ pub const PENDING_BATCHES_MAX: usize = 1 << 14;
 pub const PENDING_BYTES_MAX: usize = 64 << 20;
 
 /// How often a replay is asked for before the gap counts as lost.
-pub const REPLAY_TRIES_MAX: u32 = 3;
+pub const REPLAY_TRIES_MAX: u32 = 5;
 
 /// Longest JSON answer of TensorRT-LLM that is decoded. Unit: bytes.
 pub const TRT_BYTES_MAX: usize = 16 << 20;

@@ -20,6 +20,15 @@ pub(crate) struct Rare {
     pub(crate) missing: Option<EngineHash>,
 }
 
+/// In which tiers a block holds the pages that end in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// The first, which may begin in blocks before it.
+    pub(crate) first: Tiers,
+    /// The others.
+    pub(crate) rest: Tiers,
+}
+
 /// A mark on a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark(u8);
@@ -57,7 +66,7 @@ pub(crate) struct Block {
     /// Unit: tokens.
     pub(crate) len: u32,
     /// Where its pages count it as a holder; of the present claim only.
-    held: Tiers,
+    held: Held,
     /// When its counts were written. All counts of older claims are void, without a walk over the blocks.
     claim: u32,
     marks: u8,
@@ -77,7 +86,7 @@ impl Block {
             pages: 0,
             start: 0,
             len,
-            held: Tiers::NONE,
+            held: Held::default(),
             claim: 0,
             marks: 0,
         }
@@ -94,11 +103,11 @@ impl Block {
     }
 
     /// Its counts, and where its pages count it as a holder, for writing.
-    pub(crate) fn claim(&mut self, claim: u32) -> (&mut Refs, &mut Tiers) {
+    pub(crate) fn claim(&mut self, claim: u32) -> (&mut Refs, &mut Held) {
         if self.claim != claim {
             self.claim = claim;
             self.refs = Refs::default();
-            self.held = Tiers::NONE;
+            self.held = Held::default();
         }
         (&mut self.refs, &mut self.held)
     }
@@ -150,7 +159,7 @@ impl Block {
 
     /// Nobody holds it, no page counts it and nothing continues it.
     pub(crate) fn is_dead(&self, claim: u32) -> bool {
-        let held = self.claim == claim && !(self.refs.is_empty() && self.held == Tiers::NONE);
+        let held = self.claim == claim && !(self.refs.is_empty() && self.held == Held::default());
         self.child == NONE && !held && !self.is(Mark::FREE)
     }
 }

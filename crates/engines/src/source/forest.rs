@@ -20,7 +20,7 @@ use crate::event::{EngineHash, Stored};
 use crate::limits::{
     BLOCK_TOKENS_MAX, ORPHAN_TOKENS_MAX, ORPHANS_MAX, PATH_PAGES_MAX, SIBLINGS_MAX,
 };
-use crate::source::block::{Block, Mark, NONE};
+use crate::source::block::{Block, Held, Mark, NONE};
 use crate::source::counters::Counters;
 use crate::source::names::{Names, Slot};
 use crate::source::pages::PageTree;
@@ -207,13 +207,21 @@ impl Forest {
 
     /// Lets the pages that end in a block know where it holds them.
     pub(crate) fn hold(&mut self, slot: Slot) {
-        let (now, claim) = (self.tiers(slot), self.claim);
+        let claim = self.claim;
+        // The first may begin in blocks before this one.
+        let now = Held {
+            first: self.tiers(slot),
+            rest: self.get(slot).tiers(claim),
+        };
         let block = self.get_mut(slot);
         let before = std::mem::replace(block.claim(claim).1, now);
         let (page, pages) = (block.page, block.pages);
-        if before != now {
-            self.pages.hold(page, pages, before, now, claim);
+        if before == now || pages == 0 {
+            return;
         }
+        let (rest, first) = ((before.rest, now.rest), (before.first, now.first));
+        let up = self.pages.hold(page, pages - 1, rest, claim);
+        self.pages.hold(up, 1, first, claim);
     }
 
     /// The present claim.
@@ -474,8 +482,8 @@ impl Forest {
         self.key.page(&page)
     }
 
-    /// The tiers where the pages that end in a block are held whole.
-    pub(crate) fn tiers(&self, slot: Slot) -> Tiers {
+    /// The tiers where the first page that ends in a block is held whole.
+    fn tiers(&self, slot: Slot) -> Tiers {
         let block = self.get(slot);
         let mut tiers = block.tiers(self.claim);
         let begin = block.start - block.start % self.page_size;

@@ -180,8 +180,15 @@ impl PageTree {
         path
     }
 
-    /// One block holds the last `pages` pages of a path in the tiers `now`, and no longer in those `before`.
-    pub(crate) fn hold(&mut self, slot: Slot, pages: u32, before: Tiers, now: Tiers, claim: u32) {
+    /// A block holds the last `pages` pages of a path in the tiers `now` and no longer in those `before`. Returns the page
+    /// before them.
+    pub(crate) fn hold(
+        &mut self,
+        slot: Slot,
+        pages: u32,
+        (before, now): (Tiers, Tiers),
+        claim: u32,
+    ) -> Slot {
         let (new, old) = (now.without(before), before.without(now));
         let mut slot = slot;
         for _ in 0..pages {
@@ -203,6 +210,7 @@ impl PageTree {
             }
             slot = up;
         }
+        slot
     }
 
     /// Tells what changed since this was last called.

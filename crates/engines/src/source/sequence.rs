@@ -121,9 +121,22 @@ fn readable(payload: &[u8]) -> &[u8] {
 
 impl Source {
     pub(crate) fn connected(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        if self.config.replay && self.sequence.ask.is_none() {
-            let poll = self.sequence.begun && self.proved;
-            self.ask(now, poll, 0, out);
+        // spec: EVENTS-13
+        if self.sequence.last.is_none() {
+            if self.config.replay && self.sequence.ask.is_none() {
+                self.ask(now, false, 0, out);
+            }
+        } else if self.config.replay {
+            // What comes next waits until the publisher is known to be the one it was.
+            self.proved = false;
+            self.cause = Cause::Gap;
+            self.ask(now, false, 0, out);
+        } else {
+            // What was missed, and by whom it is sent now, cannot be known.
+            self.counters.gaps_lost += 1;
+            self.lose(Cause::Lost, out);
+            self.sequence.last = None;
+            self.sequence.live = None;
         }
     }
 
@@ -196,12 +209,11 @@ impl Source {
         }
         // spec: EVENTS-9
         if !self.sequence.pending.contains_key(&seq) {
-            while !self.sequence.has_room(payload) {
-                self.lost(out);
-            }
-            if seq <= self.sequence.next() {
-                self.accept(now, seq, payload, out);
-                return;
+            if !self.sequence.has_room(payload) {
+                while !self.sequence.has_room(payload) {
+                    self.lost(out);
+                }
+                return self.accept(now, seq, payload, out);
             }
             self.sequence.pending_bytes += payload.len();
             self.sequence.pending.insert(seq, payload.into());
@@ -221,7 +233,9 @@ impl Source {
 
     fn take_in(&mut self, seq: u64, payload: &[u8], out: &mut Vec<Output>) {
         if self.sequence.last.is_none() && seq == 0 {
+            // The first of a life: before it the engine held nothing.
             self.sequence.begun = true;
+            self.forget(out);
         }
         self.batch(payload, out);
         self.sequence.last = Some(Last {

@@ -4,6 +4,7 @@
 //! `RADIXMESH_KV_CASES=20000 cargo test --release -p engines --test kv` runs long.
 
 mod captures;
+mod claims;
 mod double;
 mod golden;
 mod hostile;
