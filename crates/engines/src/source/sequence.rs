@@ -34,6 +34,21 @@ struct Ask {
     deadline: Timestamp,
 }
 
+/// What the first batch of a replay says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begin {
+    /// The publisher is the one it was, and nothing is missing before this batch.
+    Same,
+    /// It lives another life.
+    OtherLife,
+    /// Live batches overtook the question, or the buffer ends just behind the last batch; nobody doubted the publisher.
+    Within,
+    /// The batch that would prove the publisher did not come, but the one behind it.
+    Unproved,
+    /// Batches before it are gone.
+    Late,
+}
+
 /// Where a source is in its publisher's stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Sequence {
@@ -306,10 +321,27 @@ impl Source {
                 ask.deadline = now.after(self.config.replay_silence);
                 ask.answers += 1;
                 self.sequence.ask = Some(ask);
-                if ask.answers == 1 && !self.begins_well(seq, payload, out) {
-                    self.restarted(out);
-                    self.ask(now, false, 0, out);
-                    return;
+                let first = ask.answers == 1;
+                match first.then(|| self.judge(seq, payload)) {
+                    None | Some(Begin::Within) => {}
+                    Some(Begin::Same) => {
+                        self.prove(out);
+                        self.take_in_pending(out);
+                    }
+                    Some(Begin::OtherLife) => {
+                        self.restarted(out);
+                        self.ask(now, false, 0, out);
+                        return;
+                    }
+                    Some(Begin::Unproved) if ask.tries + 1 < REPLAY_TRIES_MAX => {
+                        self.ask(now, false, ask.tries + 1, out);
+                        return;
+                    }
+                    Some(Begin::Unproved | Begin::Late) => {
+                        self.counters.gaps_lost += 1;
+                        self.lost_up_to(seq, out);
+                        self.take_in_pending(out);
+                    }
                 }
                 self.sequence.replayed = self.sequence.replayed.max(Some(seq));
                 if seq >= self.sequence.next() {
@@ -320,26 +352,20 @@ impl Source {
         }
     }
 
-    /// Looks at the first batch of a replay; `false`: the publisher lives another life.
-    fn begins_well(&mut self, seq: u64, payload: &[u8], out: &mut Vec<Output>) -> bool {
+    /// Looks at the first batch of a replay.
+    fn judge(&self, seq: u64, payload: &[u8]) -> Begin {
         // spec: EVENTS-11
         let next = self.sequence.next();
         match self.sequence.last {
             Some(last) if seq == last.seq => {
-                if last.digest.is_some_and(|digest| digest != xxh3_64(payload)) {
-                    return false;
-                }
-                self.prove(out);
+                let other = last.digest.is_some_and(|digest| digest != xxh3_64(payload));
+                if other { Begin::OtherLife } else { Begin::Same }
             }
-            Some(_) if seq < next => {}
-            Some(_) | None if seq == next => self.prove(out),
-            Some(_) | None => {
-                self.counters.gaps_lost += 1;
-                self.lost_up_to(seq, out);
-            }
+            None if seq == 0 => Begin::Same,
+            Some(_) if seq <= next && self.proved => Begin::Within,
+            Some(_) if seq == next => Begin::Unproved,
+            Some(_) | None => Begin::Late,
         }
-        self.take_in_pending(out);
-        true
     }
 
     fn replay_ended(&mut self, now: Timestamp, ask: Ask, out: &mut Vec<Output>) {
