@@ -1,5 +1,6 @@
 //! Fetching what this replica lacks: who is asked when, and what is done with the answers.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use radix_core::id::{OriginId, Rank, Seq};
@@ -32,7 +33,7 @@ impl<S: State> Replica<S> {
         match remote.fetch.stage {
             Stage::Idle => self.wait(now, rank, delay),
             Stage::Waiting { at, .. } if news => self.hurry(now, rank, at),
-            Stage::Waiting { .. } | Stage::Asked { .. } => {}
+            Stage::Waiting { .. } | Stage::Queued | Stage::Asked { .. } => {}
         }
     }
 
@@ -42,15 +43,16 @@ impl<S: State> Replica<S> {
             return;
         };
         match &mut remote.fetch.stage {
-            Stage::Idle => {}
+            Stage::Idle | Stage::Queued => {}
             Stage::Waiting { at, seen } if *at <= now => {
                 // In order and moving: what lacks is on its way behind what came.
                 let flows = remote.seq > *seen && remote.reorder.is_empty();
-                if !flows && self.asked.len() < self.config.pulls_max {
-                    self.ask(now, rank, out);
-                } else {
+                if flows {
                     let delay = patience(remote, self.config.pull_delay);
                     self.wait(now, rank, delay);
+                } else {
+                    remote.fetch.stage = Stage::Queued;
+                    self.sync_timer(rank);
                 }
             }
             Stage::Asked {
@@ -90,7 +92,7 @@ impl<S: State> Replica<S> {
             remote.fetch.stage = Stage::Idle;
         }
         match &mut remote.fetch.stage {
-            Stage::Idle => {}
+            Stage::Idle | Stage::Queued => {}
             Stage::Waiting { at, .. } => {
                 let at = *at;
                 return self.hurry(now, rank, at);
@@ -154,7 +156,7 @@ impl<S: State> Replica<S> {
             return;
         }
         if same && remote.seq >= from && have > remote.seq {
-            self.ask_peer(now, origin.rank, peer, out);
+            self.ask_on(now, origin.rank, peer, out);
         } else {
             self.ask_another(now, origin.rank, out);
         }
@@ -194,6 +196,9 @@ impl<S: State> Replica<S> {
         };
         if *peer != from || head.seq <= remote.seq {
             return;
+        }
+        if head.base > remote.seq {
+            return self.reject(now, from, head, SnapshotFault::Base, out);
         }
         match assembly {
             Some(current) if current.session == chunk.session && current.head == head => {}
@@ -251,13 +256,14 @@ impl<S: State> Replica<S> {
     fn load(&mut self, now: Timestamp, from: Rank, whole: Assembly, out: &mut Vec<Output>) {
         let head = whole.head;
         let origin = head.origin;
-        let Some((runs, copies)) = stream::decode(&whole.into_stream(), head.seq) else {
+        let stream = whole.into_stream();
+        let Some((delta, copies)) = stream::decode(&stream, head.base, head.seq) else {
             return self.reject(now, from, head, SnapshotFault::Malformed, out);
         };
         if copies != head.copies {
             return self.reject(now, from, head, SnapshotFault::Count, out);
         }
-        let result = self.state.load(origin, head.seq, runs);
+        let result = self.state.load(origin, head.seq, delta);
         let fault = match result {
             Err(reason) => Some(SnapshotFault::Refused(reason)),
             Ok(()) if self.state.digest(origin.rank) != head.set => Some(SnapshotFault::Digest),
@@ -275,8 +281,10 @@ impl<S: State> Replica<S> {
         let before = remote.seq;
         remote.resume(head.seq, head.chain);
         self.counters.snapshots_loaded += 1;
+        self.counters.deltas_loaded += u64::from(head.base > Seq::ZERO);
         out.push(Output::Event(Event::SnapshotLoaded {
             origin,
+            base: head.base,
             seq: head.seq,
             from,
             copies,
@@ -284,7 +292,7 @@ impl<S: State> Replica<S> {
         self.drain(now, origin, before, out);
         let lacks = |remote: &Remote| remote.fetch.wanted > remote.seq;
         if self.remotes.get(&origin.rank).is_some_and(lacks) {
-            self.ask_peer(now, origin.rank, from, out);
+            self.ask_on(now, origin.rank, from, out);
         }
     }
 
@@ -297,6 +305,7 @@ impl<S: State> Replica<S> {
         out: &mut Vec<Output>,
     ) {
         self.counters.snapshots_rejected += 1;
+        self.counters.deltas_rejected += u64::from(head.base > Seq::ZERO);
         out.push(Output::Event(Event::SnapshotRejected {
             origin: head.origin,
             seq: head.seq,
@@ -314,6 +323,35 @@ impl<S: State> Replica<S> {
             .map(|assembly| assembly.head.bytes)
             .sum();
         (self.config.snapshot_bytes_max as u64).saturating_sub(promised)
+    }
+
+    /// Starts pulls of the logs that wait for their turn, as many as may be under way.
+    // spec: OPLOG-19
+    pub(crate) fn start_pulls(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        while self.asked.len() < self.config.pulls_max {
+            let (remotes, priorities) = (&self.remotes, &self.priorities);
+            let order = |rank| {
+                let behind = |remote: &Remote| remote.fetch.wanted.0.saturating_sub(remote.seq.0);
+                let priority = priorities.get(&rank).copied().unwrap_or_default();
+                (priority, Reverse(remotes.get(&rank).map_or(0, behind)))
+            };
+            let Some(rank) = self.queue.take(order) else {
+                break;
+            };
+            self.ask(now, rank, out);
+        }
+    }
+
+    /// Asks a peer that brought something for more, or lets the others that wait have their turn first.
+    // spec: OPLOG-8, OPLOG-19
+    fn ask_on(&mut self, now: Timestamp, rank: Rank, peer: Rank, out: &mut Vec<Output>) {
+        if self.queue.is_empty() {
+            return self.ask_peer(now, rank, peer, out);
+        }
+        if let Some(remote) = self.remotes.get_mut(&rank) {
+            remote.fetch.stage = Stage::Queued;
+        }
+        self.sync_timer(rank);
     }
 
     /// Asks the best peer of this round.
@@ -422,7 +460,7 @@ impl<S: State> Replica<S> {
         wait.saturating_add(Duration::from_nanos(self.rng.u64(0..=nanos)))
     }
 
-    /// Brings timers and the count of pulls in line with a log's fetching. Called after each change of it.
+    /// Brings timers, the count of pulls and the queue in line with a log's fetching. Called after each change of it.
     pub(crate) fn sync_timer(&mut self, rank: Rank) {
         let fetch = self.remotes.get(&rank).map(|remote| &remote.fetch);
         self.timers
@@ -431,6 +469,11 @@ impl<S: State> Replica<S> {
             self.asked.insert(rank);
         } else {
             self.asked.remove(&rank);
+        }
+        if fetch.is_some_and(Fetch::is_queued) {
+            self.queue.insert(rank);
+        } else {
+            self.queue.remove(rank);
         }
     }
 }
