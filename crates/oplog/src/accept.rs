@@ -171,7 +171,7 @@ impl<S: State> Replica<S> {
             remote.seq = at.seq;
         }
         self.counters.ops_accepted += (ops.len() - known) as u64;
-        let says = Stretch::of(ops.iter().map(|(op, _)| op));
+        let says = Stretch::of(batch.first, ops.iter().map(|(op, _)| op));
         remote.tail.push(last, batch, says);
         true
     }

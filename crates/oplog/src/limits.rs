@@ -34,4 +34,4 @@ pub const SNAPSHOT_WINDOW: u32 = 8;
 /// Times a half-received snapshot is asked for again before its responder counts as dead.
 pub const SNAPSHOT_STALLS_MAX: u32 = 3;
 /// Bookkeeping charged to each buffered batch, in bytes.
-pub const BATCH_OVERHEAD_BYTES: usize = 96;
+pub const BATCH_OVERHEAD_BYTES: usize = 128;

@@ -66,7 +66,7 @@ impl Own {
         }
         self.open.extend_from_slice(&self.scratch);
         self.open_count += 1;
-        self.open_says.add(op);
+        self.open_says.add(self.seq.next(), op);
         self.opened.get_or_insert(now);
         self.chain.push(&self.scratch);
         self.seq = self.seq.next();

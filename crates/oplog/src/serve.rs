@@ -15,6 +15,15 @@ use crate::state::State;
 use crate::stream;
 use crate::tail::Tail;
 
+/// A log as others are served from it.
+struct Served<'a> {
+    origin: OriginId,
+    /// The last op.
+    have: Seq,
+    chain: Chain,
+    tail: &'a Tail,
+}
+
 impl<S: State> Replica<S> {
     /// Answers a pull.
     // spec: OPLOG-8
@@ -31,7 +40,7 @@ impl<S: State> Replica<S> {
         if asked.rank == self.own.me.rank {
             self.flush(now, out);
         }
-        let Some((origin, have, _, _)) = self.log(asked.rank) else {
+        let Some(Served { origin, have, .. }) = self.log(asked.rank) else {
             return end(to, asked, Seq::ZERO, Seq::ZERO, out);
         };
         if origin != asked || from > have || from == Seq::ZERO {
@@ -41,21 +50,28 @@ impl<S: State> Replica<S> {
             self.counters.pulls_limited += 1;
             return end(to, origin, Seq::ZERO, have, out);
         }
-        let log = self.log(asked.rank);
-        match log.and_then(|(_, _, _, tail)| tail.weigh(from)) {
+        match self.log(asked.rank).and_then(|log| log.tail.weigh(from)) {
             None => self.serve_snapshot(now, to, origin, from, have, out),
             Some(stretch) if self.serve_delta(now, to, origin, from, stretch, out) => {}
             Some(_) => self.serve_ops(now, to, origin, from, have, out),
         }
     }
 
-    /// Returns a log as others are served from it: what it is, its last op, its chain and its tail.
-    fn log(&self, rank: Rank) -> Option<(OriginId, Seq, Chain, &Tail)> {
+    fn log(&self, rank: Rank) -> Option<Served<'_>> {
         if rank == self.own.me.rank {
-            return Some((self.own.me, self.own.seq, self.own.chain, &self.own.tail));
+            return Some(Served {
+                origin: self.own.me,
+                have: self.own.seq,
+                chain: self.own.chain,
+                tail: &self.own.tail,
+            });
         }
-        let remote = self.remotes.get(&rank)?;
-        Some((remote.origin, remote.seq, remote.chain, &remote.tail))
+        self.remotes.get(&rank).map(|remote| Served {
+            origin: remote.origin,
+            have: remote.seq,
+            chain: remote.chain,
+            tail: &remote.tail,
+        })
     }
 
     /// Answers a pull with ops.
@@ -68,8 +84,7 @@ impl<S: State> Replica<S> {
         have: Seq,
         out: &mut Vec<Output>,
     ) {
-        let log = self.log(origin.rank);
-        let batches = log.and_then(|(_, _, _, tail)| tail.since(from));
+        let batches = self.log(origin.rank).and_then(|log| log.tail.since(from));
         let mut sent = (0, Seq::ZERO);
         for (last, batch) in batches.into_iter().flatten() {
             if sent.0 > 0 && sent.0 + batch.ops.len() > self.config.pull_bytes_max {
@@ -169,7 +184,7 @@ impl<S: State> Replica<S> {
         bytes_max: u64,
         out: &mut Vec<Output>,
     ) -> bool {
-        let Some((_, have, _, tail)) = self.log(origin.rank) else {
+        let Some(Served { have, tail, .. }) = self.log(origin.rank) else {
             return false;
         };
         // It serves while the tail goes on where it ends.
@@ -186,7 +201,12 @@ impl<S: State> Replica<S> {
     /// Takes a snapshot of a log as it is now: everything with base 0, else what changed behind `base` by the tail.
     // spec: OPLOG-9, OPLOG-18
     pub(crate) fn take(&mut self, rank: Rank, base: Seq) -> Option<Snapshot> {
-        let (origin, seq, chain, tail) = self.log(rank)?;
+        let Served {
+            origin,
+            have,
+            chain,
+            tail,
+        } = self.log(rank)?;
         let ended = if base == Seq::ZERO {
             Ended::default()
         } else {
@@ -201,7 +221,7 @@ impl<S: State> Replica<S> {
         let taken = Taken {
             origin,
             base,
-            seq,
+            seq: have,
             chain: chain.digest(),
             set: self.state.digest(rank),
             copies,

@@ -22,7 +22,6 @@ pub(crate) struct Tail {
 struct Kept {
     last: Seq,
     batch: Batch,
-    /// What its ops say, without their bytes.
     says: Stretch,
 }
 
@@ -38,9 +37,10 @@ impl Tail {
     }
 
     /// Appends a batch that ends at `last` and continues the tail; lets the oldest go where there is no room.
-    pub(crate) fn push(&mut self, last: Seq, batch: Batch, says: Stretch) {
+    pub(crate) fn push(&mut self, last: Seq, batch: Batch, mut says: Stretch) {
         self.ops += batch.count as usize;
         self.bytes += cost(&batch);
+        says.bytes = batch.ops.len() as u64;
         self.batches.push_back(Kept { last, batch, says });
         while self.ops > self.ops_max || self.bytes > self.bytes_max {
             let Some(Kept { batch, .. }) = self.batches.pop_front() else {
@@ -90,11 +90,11 @@ impl Tail {
         Some(self.kept(from)?.map(|kept| (kept.last, &kept.batch)))
     }
 
-    /// Returns what the batches of [`since`](Tail::since) say, all together. Cost: O(batches).
+    /// Returns what the batches of [`since`](Tail::since) say, all together; `from` is at least 1. Cost: O(batches).
     pub(crate) fn weigh(&self, from: Seq) -> Option<Stretch> {
         let mut all = Stretch::default();
         for kept in self.kept(from)? {
-            all.join(kept.says, kept.batch.ops.len());
+            all.join(kept.says, kept.last.next().0 - from.0);
         }
         Some(all)
     }

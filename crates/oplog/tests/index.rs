@@ -253,7 +253,6 @@ fn a_churned_log_costs_what_it_comes_to() {
         [&mut was_away, &mut is_new].map(|reader| bytes_to_settle(&mut writer, reader, now))
     });
     let [[away_before, new_before], [away, new]] = figures;
-    println!("away: {away_before} bytes, now {away}; new: {new_before} bytes, now {new}");
     assert!(
         away * 10 < away_before && new * 5 < new_before,
         "{figures:?}"
