@@ -25,6 +25,7 @@ mod budget;
 mod delta;
 mod fetch;
 mod index;
+mod load;
 mod own;
 mod publish;
 mod pull;

@@ -1,5 +1,5 @@
 //! [`Replica`]: one node's copy of all logs. This file holds the way in; what happens to a batch is in
-//! `accept`, fetching what lacks in `pull`, answering others in `serve`, the own log in `publish`.
+//! `accept`, fetching what lacks in `pull` and `load`, answering others in `serve`, the own log in `publish`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
