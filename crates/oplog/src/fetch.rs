@@ -29,6 +29,8 @@ pub(crate) enum Stage {
     Idle,
     /// Something is; it may come by itself until `at`. The wait began when the log went to `seen`.
     Waiting { at: Timestamp, seen: Seq },
+    /// Something is, and the log waits for its turn to ask.
+    Queued,
     /// A peer was asked.
     Asked {
         peer: Rank,
@@ -74,6 +76,16 @@ impl Fetch {
         self.rounds = 0;
     }
 
+    /// Notes that the log is empty again: net changes of what it was are of no use.
+    pub(crate) fn rebase(&mut self) {
+        if self
+            .assembly()
+            .is_some_and(|assembly| assembly.head.base > Seq::ZERO)
+        {
+            self.stage = Stage::Idle;
+        }
+    }
+
     /// Begins another round; returns how many were in vain.
     pub(crate) fn end_round(&mut self) -> u32 {
         self.tried.clear();
@@ -95,7 +107,7 @@ impl Fetch {
 
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         match &self.stage {
-            Stage::Idle => None,
+            Stage::Idle | Stage::Queued => None,
             Stage::Waiting { at, .. } => Some(*at),
             Stage::Asked { deadline, .. } => Some(*deadline),
         }
@@ -105,18 +117,22 @@ impl Fetch {
         matches!(self.stage, Stage::Idle)
     }
 
+    pub(crate) fn is_queued(&self) -> bool {
+        matches!(self.stage, Stage::Queued)
+    }
+
     /// Returns the peer that was asked.
     pub(crate) fn asked(&self) -> Option<Rank> {
         match &self.stage {
             Stage::Asked { peer, .. } => Some(*peer),
-            Stage::Idle | Stage::Waiting { .. } => None,
+            Stage::Idle | Stage::Waiting { .. } | Stage::Queued => None,
         }
     }
 
     pub(crate) fn assembly(&self) -> Option<&Assembly> {
         match &self.stage {
             Stage::Asked { assembly, .. } => assembly.as_deref(),
-            Stage::Idle | Stage::Waiting { .. } => None,
+            Stage::Idle | Stage::Waiting { .. } | Stage::Queued => None,
         }
     }
 }
