@@ -12,6 +12,7 @@ pub mod limits;
 mod member;
 mod output;
 mod ring;
+pub mod ring_round;
 mod topology;
 mod watch;
 
@@ -21,4 +22,5 @@ pub use input::Input;
 pub use member::{MemberView, Role, Status};
 pub use output::{Event, Output};
 pub use ring::{Arc, Ring};
+pub use ring_round::{RingRound, Semilattice};
 pub use topology::Topology;
