@@ -4,7 +4,6 @@
 //! Pure as the rest: time, the view and who can be reached are handed in. What is collected, and when a link
 //! is good, is the caller's business. The rules are `docs/protocols/ring-check.md`, RING-1 ff.
 
-mod bounded;
 mod config;
 mod journal;
 mod places;
@@ -18,6 +17,8 @@ use radix_core::time::Timestamp;
 pub use config::RoundConfig;
 use journal::Journal;
 pub use token::{DIFFERS_MAX, HOPS_PER_MEMBER, Lap, RoundId, Token};
+
+use crate::table::ViewId;
 
 /// What members say, so that all of it fits into one.
 pub trait Semilattice {
@@ -40,7 +41,7 @@ pub struct Around<'a> {
     /// This node, in this life.
     pub me: OriginId,
     /// Its view; equal ids mean equal `members`.
-    pub view: u64,
+    pub view: ViewId,
     /// The members of the view in ascending order, this node included.
     pub members: &'a [Rank],
     /// The lowest member that is not suspected of being gone: the one that begins rounds.
@@ -61,7 +62,7 @@ pub struct Outcome<S> {
     /// Every member of the view was there and has that view.
     pub agreed: bool,
     /// Who has another view, with its id; the lowest [`DIFFERS_MAX`] ranks of them.
-    pub differs: Vec<(Rank, u64)>,
+    pub differs: Vec<(Rank, ViewId)>,
     /// Who could not be reached.
     pub missing: Vec<Rank>,
     /// What those who were reached said.
@@ -106,7 +107,7 @@ pub struct RingRound<S> {
     heard_at: Timestamp,
     /// When this node begins a round, by what it last saw of its surroundings.
     turn_at: Timestamp,
-    view: u64,
+    view: ViewId,
     lap: Duration,
     journal: Journal,
     /// When the last round agreed, while the view is the same.
@@ -127,7 +128,7 @@ impl<S: Semilattice + Clone> RingRound<S> {
             next_at,
             heard_at: now,
             turn_at: next_at,
-            view: 0,
+            view: ViewId(0),
             lap: Duration::ZERO,
             journal: Journal::default(),
             agreed_at: None,
@@ -198,7 +199,7 @@ impl<S: Semilattice + Clone> RingRound<S> {
     /// this node has it still.
     // spec: RING-6
     #[must_use]
-    pub fn stable_view(&self) -> Option<u64> {
+    pub fn stable_view(&self) -> Option<ViewId> {
         self.agreed_at.map(|_| self.view)
     }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use radix_core::id::{Incarnation, OriginId, Rank};
 use radix_core::time::Timestamp;
 use topology::ring_round::{Around, Lap, Outcome, RoundConfig, RoundOutput, Token};
-use topology::{RingRound, Semilattice};
+use topology::{RingRound, Semilattice, ViewId};
 
 const HOP: Duration = Duration::from_millis(1);
 
@@ -24,7 +24,7 @@ impl Semilattice for Said {
 
 struct Member {
     round: RingRound<Said>,
-    view: u64,
+    view: ViewId,
     members: Vec<Rank>,
     alive: bool,
     outcomes: Vec<Outcome<Said>>,
@@ -52,7 +52,7 @@ impl Mesh {
         let now = Timestamp(1);
         let member = |_| Member {
             round: RingRound::new(RoundConfig::default(), now),
-            view: 7,
+            view: ViewId(7),
             members: members.clone(),
             alive: true,
             outcomes: Vec::new(),
@@ -177,7 +177,7 @@ impl Mesh {
     /// Takes a member out of all views, as the failure detection does after a while.
     fn forget(&mut self, rank: u16) {
         for node in self.nodes.values_mut() {
-            node.view += 1_000 + u64::from(rank);
+            node.view.0 += 1_000 + u64::from(rank);
             node.members.retain(|member| member.0 != rank);
         }
     }
@@ -202,7 +202,7 @@ fn with_equal_views_everybody_learns_what_all_said_in_two_laps() {
         assert!(
             mesh.nodes
                 .values()
-                .all(|node| node.round.stable_view() == Some(7) && node.outcomes.len() == 1)
+                .all(|node| node.round.stable_view() == Some(ViewId(7)) && node.outcomes.len() == 1)
         );
         let lap = mesh.nodes[&0].outcomes[0].lap;
         let expected = (count > 1).then(|| HOP * u32::from(count));
@@ -245,12 +245,12 @@ fn after_two_silent_periods_the_next_begins_rounds() {
 #[test]
 fn a_member_with_another_view_is_named_and_nothing_is_stable() {
     let mut mesh = Mesh::new(5);
-    mesh.nodes.get_mut(&3).unwrap().view = 8;
+    mesh.nodes.get_mut(&3).unwrap().view = ViewId(8);
     mesh.pass(Duration::from_secs(2));
     for outcome in mesh.last() {
         let outcome = outcome.unwrap();
         assert!(!outcome.agreed);
-        assert_eq!(outcome.differs, [(Rank(3), 8)]);
+        assert_eq!(outcome.differs, [(Rank(3), ViewId(8))]);
     }
     assert!(
         mesh.nodes
@@ -264,9 +264,9 @@ fn a_member_with_another_view_is_named_and_nothing_is_stable() {
 fn a_stable_view_is_lost_with_the_view_and_confirmed_again_soon() {
     let mut mesh = Mesh::new(3);
     mesh.pass(Duration::from_secs(2));
-    assert_eq!(mesh.nodes[&1].round.stable_view(), Some(7));
+    assert_eq!(mesh.nodes[&1].round.stable_view(), Some(ViewId(7)));
     for node in mesh.nodes.values_mut() {
-        node.view = 9;
+        node.view = ViewId(9);
     }
     for rank in 0..3 {
         mesh.with(rank, |round, now, around, said, out| {
@@ -278,7 +278,7 @@ fn a_stable_view_is_lost_with_the_view_and_confirmed_again_soon() {
     assert!(
         mesh.nodes
             .values()
-            .all(|node| node.round.stable_view() == Some(9)),
+            .all(|node| node.round.stable_view() == Some(ViewId(9))),
         "a new view is asked about after a second"
     );
 }
@@ -290,7 +290,7 @@ fn a_view_that_nobody_confirms_any_more_is_not_stable() {
     mesh.pass(Duration::from_secs(2));
     mesh.nodes.get_mut(&0).unwrap().alive = false;
     mesh.pass(Duration::from_secs(28));
-    assert_eq!(mesh.nodes[&1].round.stable_view(), Some(7));
+    assert_eq!(mesh.nodes[&1].round.stable_view(), Some(ViewId(7)));
     mesh.pass(Duration::from_secs(4));
     assert_eq!(mesh.nodes[&1].round.stable_view(), None);
 }
@@ -391,7 +391,7 @@ fn a_token_that_contradicts_itself_is_dropped() {
                     rank: Rank(1),
                     inc: Incarnation(1),
                 },
-                view: 7,
+                view: ViewId(7),
                 members: &members,
                 lowest: Rank(0),
                 reachable: &|_| true,

@@ -77,13 +77,14 @@ mod tests {
     use radix_core::id::Rank;
 
     use super::*;
+    use crate::table::ViewId;
 
     fn round(rank: u16, inc: u64, k: u64) -> RoundId {
         let (rank, inc) = (Rank(rank), Incarnation(inc));
         RoundId {
             initiator: OriginId { rank, inc },
             k,
-            view: 1,
+            view: ViewId(1),
         }
     }
 

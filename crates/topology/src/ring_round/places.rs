@@ -1,13 +1,14 @@
 //! A set of places in a list of members, one bit each.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::bounded;
+use crate::bounded;
+use crate::limits::MEMBERS_MAX;
 
 /// Which places of a list are taken. Beyond the list no bit is ever set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Places(#[serde(deserialize_with = "bounded::places")] Vec<u8>);
+pub(super) struct Places(#[serde(deserialize_with = "bytes")] Vec<u8>);
 
 impl Places {
     /// Returns the empty set over a list of `len` places.
@@ -52,6 +53,10 @@ impl Places {
         let spare = self.0.len() * 8;
         self.0.len() == len.div_ceil(8) && (len..spare).all(|place| !self.has(place))
     }
+}
+
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+    bounded::list(from, MEMBERS_MAX.div_ceil(8))
 }
 
 fn bit(place: usize) -> u8 {

@@ -1,12 +1,13 @@
 //! The token of a round: what it carries, and where it goes next. It knows no time and no round before it.
 
 use radix_core::id::{OriginId, Rank};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Semilattice;
-use super::bounded;
 use super::places::Places;
+use crate::bounded;
 use crate::limits::MEMBERS_MAX;
+use crate::table::ViewId;
 
 /// Members with a view of their own that a token names; the lowest ranks. One is enough to disagree.
 pub const DIFFERS_MAX: usize = 4;
@@ -22,7 +23,7 @@ pub struct RoundId {
     /// Counts the rounds of that life.
     pub k: u64,
     /// The view that it asks about: the initiator's.
-    pub view: u64,
+    pub view: ViewId,
 }
 
 /// Which way round a token is on.
@@ -44,7 +45,7 @@ pub struct Token<S> {
     /// Hops of this lap. It grows with each, so a copy of a token is known as one.
     pub(super) hop: u16,
     /// The initiator's view, ascending. The route needs no agreement of those it leads to.
-    #[serde(deserialize_with = "bounded::members")]
+    #[serde(deserialize_with = "members")]
     pub(super) members: Vec<Rank>,
     /// Who added what it has to say.
     pub(super) folded: Places,
@@ -53,8 +54,8 @@ pub struct Token<S> {
     /// Who could reach nobody new since somebody new was last reached.
     pub(super) tried: Places,
     /// Members that have another view, with its id.
-    #[serde(deserialize_with = "bounded::differs")]
-    pub(super) differs: Vec<(Rank, u64)>,
+    #[serde(deserialize_with = "differs")]
+    pub(super) differs: Vec<(Rank, ViewId)>,
     pub(super) fold: S,
 }
 
@@ -117,7 +118,7 @@ impl<S: Semilattice> Token<S> {
 
     /// Notes that `rank` has another view. Those of the lowest ranks stay.
     // spec: RING-4
-    pub(super) fn differ(&mut self, rank: Rank, view: u64) {
+    pub(super) fn differ(&mut self, rank: Rank, view: ViewId) {
         if let Err(at) = self.differs.binary_search_by_key(&rank, |(rank, _)| *rank) {
             self.differs.insert(at, (rank, view));
             self.differs.truncate(DIFFERS_MAX);
@@ -214,6 +215,14 @@ impl<S: Semilattice> Token<S> {
     }
 }
 
+fn members<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Rank>, D::Error> {
+    bounded::list(from, MEMBERS_MAX)
+}
+
+fn differs<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(Rank, ViewId)>, D::Error> {
+    bounded::list(from, DIFFERS_MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use radix_core::id::Incarnation;
@@ -233,7 +242,7 @@ mod tests {
         let round = RoundId {
             initiator,
             k: 1,
-            view: 5,
+            view: ViewId(5),
         };
         Token::new(round, &members, ())
     }
@@ -292,7 +301,7 @@ mod tests {
     fn the_lowest_ranks_that_differ_are_named_whatever_the_order() {
         let mut token = token(&[1, 2]);
         for rank in [9, 3, 7, 3, 5, 8] {
-            token.differ(Rank(rank), 0);
+            token.differ(Rank(rank), ViewId(0));
         }
         let named: Vec<u16> = token.differs.iter().map(|(rank, _)| rank.0).collect();
         assert_eq!(named, [3, 5, 7, 8]);
@@ -316,7 +325,7 @@ mod tests {
         check(|token| {
             token.told.take(1);
         });
-        check(|token| token.differs = vec![(Rank(2), 0), (Rank(1), 0)]);
-        check(|token| token.differs = (0..5).map(|rank| (Rank(rank), 0)).collect());
+        check(|token| token.differs = vec![(Rank(2), ViewId(0)), (Rank(1), ViewId(0))]);
+        check(|token| token.differs = (0..5).map(|rank| (Rank(rank), ViewId(0))).collect());
     }
 }

@@ -5,23 +5,10 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
-use super::token::DIFFERS_MAX;
-use crate::limits::MEMBERS_MAX;
-use radix_core::id::Rank;
-
-pub(super) fn members<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Rank>, D::Error> {
-    list(from, MEMBERS_MAX)
-}
-
-pub(super) fn places<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-    list(from, MEMBERS_MAX.div_ceil(8))
-}
-
-pub(super) fn differs<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(Rank, u64)>, D::Error> {
-    list(from, DIFFERS_MAX)
-}
-
-fn list<'de, T, D>(from: D, max: usize) -> Result<Vec<T>, D::Error>
+/// Reads a list of at most `max` items; for `#[serde(deserialize_with = ..)]`.
+///
+/// Errors: the format's own, when there are more or one does not decode.
+pub fn list<'de, T, D>(from: D, max: usize) -> Result<Vec<T>, D::Error>
 where
     T: Deserialize<'de>,
     D: Deserializer<'de>,
