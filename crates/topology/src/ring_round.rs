@@ -242,6 +242,12 @@ impl<S: Semilattice + Clone> RingRound<S> {
         mine: S,
         out: &mut Vec<RoundOutput<S>>,
     ) {
+        if around.members.binary_search(&around.me.rank).is_err() {
+            // Who has not come into its own view yet has nothing to ask.
+            self.next_at = now.after(self.config.settle);
+            self.heard_at = now;
+            return;
+        }
         self.k = self.k.max(self.journal.highest(around.me)) + 1;
         let round = RoundId {
             initiator: around.me,
