@@ -10,7 +10,7 @@ use node::{Boot, Effect, Effects, Input, Node, NodeConfig, Publish};
 use radix_core::Fingerprint;
 use radix_core::id::{Incarnation, Namespace, Rank, Seq, SourceId, Tier};
 use radix_core::time::Timestamp;
-use topology::{Heartbeat, Role};
+use topology::{Heartbeat, Message, Role};
 
 fn node(me: u16, members: u16) -> Node {
     let members = (0..members)
@@ -69,7 +69,7 @@ fn a_heartbeat_tells_of_the_last_op_even_when_it_is_a_checkpoint() {
     handle(&mut node, 1_100, Input::Tick); // a second after the op: the checkpoint
     let sent = frames(&handle(&mut node, 2_200, Input::Tick));
     let beat = sent.iter().find_map(|(_, frame)| match frame {
-        Frame::Heartbeat(beat) => Some(beat.seq),
+        Frame::Topology(Message::Heartbeat(beat)) => Some(beat.seq),
         _ => None,
     });
     assert_eq!(beat, Some(Seq(2)));
@@ -108,8 +108,11 @@ fn a_node_that_waits_for_a_ready_peer_does_not_ask_for_a_tick_in_the_past() {
         echo: false,
         inc: Incarnation(1),
         seq: Seq(0),
+        nonce: 0,
     };
-    let beat = wire::encode(&Frame::Heartbeat(beat)).1.to_bytes();
+    let beat = wire::encode(&Frame::Topology(Message::Heartbeat(beat)))
+        .1
+        .to_bytes();
     for ms in (0..10_000).step_by(250) {
         handle(
             &mut node,
