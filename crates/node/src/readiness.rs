@@ -18,6 +18,8 @@ const PATIENCE: u32 = 4;
 #[derive(Debug)]
 pub(crate) struct Readiness {
     ready: bool,
+    /// Members were alive when this node was introduced to them: what it cannot reach is no cold cluster yet.
+    introduced: bool,
     /// When a cold cluster begins without those who are missing; None once that time has come.
     deadline: Option<Timestamp>,
     /// When it begins without living members that cannot be heard, too; None once that time has come.
@@ -54,11 +56,13 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl Readiness {
-    pub(crate) fn new(now: Timestamp, cold_start: Duration) -> Self {
+    pub(crate) fn new(now: Timestamp, cold_start: Duration, introduced: bool) -> Self {
+        let late_deadline = now.after(cold_start.saturating_mul(PATIENCE));
         Readiness {
             ready: false,
-            deadline: Some(now.after(cold_start)),
-            late_deadline: Some(now.after(cold_start.saturating_mul(PATIENCE))),
+            introduced,
+            deadline: (!introduced).then(|| now.after(cold_start)),
+            late_deadline: Some(late_deadline),
             peers: BTreeMap::new(),
             target: None,
         }
@@ -147,7 +151,7 @@ impl Readiness {
         // A link alone says nothing: its peer may be Ready and its word on the way.
         let waits = match (self.deadline, self.late_deadline) {
             (Some(_), _) => self.awaited(around).next().is_some(),
-            (None, Some(_)) => self.unheard(around).next().is_some(),
+            (None, Some(_)) => self.introduced || self.unheard(around).next().is_some(),
             (None, None) => false,
         };
         first && cold && !waits
@@ -285,7 +289,7 @@ mod tests {
 
     /// Rank 3 among others, of which those linked said whether they are Ready.
     fn begun(linked: &[(u16, Option<bool>)]) -> Readiness {
-        let mut readiness = Readiness::new(at(0), COLD);
+        let mut readiness = Readiness::new(at(0), COLD, false);
         for (rank, word) in linked {
             readiness.peer_linked(Rank(*rank), Incarnation(1));
             if let Some(ready) = word {
@@ -342,6 +346,17 @@ mod tests {
             "linked"
         );
         assert_eq!(begins(&[], &[other(1, Status::Alive)]), None);
+    }
+
+    // spec: WIRE-9
+    #[test]
+    fn who_was_introduced_to_living_members_does_not_take_their_silence_for_a_cold_cluster() {
+        let mut readiness = Readiness::new(at(0), COLD, true);
+        let none = VersionVector::default();
+        let gone = [other(5, Status::Down)];
+        assert!(!check(&mut readiness, 11, &none, &gone));
+        assert_eq!(readiness.next_deadline(), Some(at(12)));
+        assert!(check(&mut readiness, 12, &none, &gone));
     }
 
     // spec: WIRE-9

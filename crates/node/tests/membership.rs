@@ -37,10 +37,11 @@ fn a_third_node_joins_a_running_pair_and_gets_all_they_have() {
         rig.view(0, 7).unwrap().not_routable(),
         Some(NotRoutable::NotReady)
     );
-    assert!(matches!(
-        rig.node(7).not_ready(),
-        Some(NotReady::CatchingUp { logs, .. }) if logs == [Rank(0)]
-    ));
+    let reason = rig.node(7).not_ready();
+    let Some(NotReady::CatchingUp { logs, .. }) = reason else {
+        panic!("{reason:?}");
+    };
+    assert_eq!(logs, [Rank(0)]);
     let behind = rig.node(7).status().behind;
     assert_eq!(behind.len(), 1);
     assert_eq!((behind[0].origin.rank, behind[0].ops()), (Rank(0), 1));
@@ -84,7 +85,8 @@ fn members_that_join_one_by_one_know_each_other() {
     rig.link_peers();
     for at in 0..6 {
         for of in 0..6 {
-            assert!(rig.view(at, of).unwrap().routable(), "{of} at {at}");
+            let view = rig.view(at, of).unwrap();
+            assert!(view.routable(), "at {at}: {view:?}");
         }
     }
     let mut views: Vec<_> = (0..6).map(|rank| rig.node(rank).status().view).collect();

@@ -10,7 +10,7 @@ use node::{Boot, Effect, Effects, Input, Node, NodeConfig, Publish};
 use radix_core::Fingerprint;
 use radix_core::id::{Incarnation, Namespace, Rank, Seq, SourceId, Tier};
 use radix_core::time::Timestamp;
-use topology::{Heartbeat, Message, Role};
+use topology::{Heartbeat, Message, Record, Role, Status};
 
 fn node(me: u16, members: u16) -> Node {
     let members = (0..members)
@@ -41,15 +41,21 @@ fn frames(effects: &[Effect]) -> Vec<(Rank, Frame)> {
     effects.iter().filter_map(frame).collect()
 }
 
-fn link_up(node: &mut Node, ms: u64, peer: u16) -> Effects {
-    handle(
-        node,
-        ms,
-        Input::LinkUp {
-            peer: Rank(peer),
-            inc: Incarnation(u64::from(peer) + 1),
-        },
-    )
+/// Opens a link; the peer's first message says that it lives.
+fn link_up(node: &mut Node, ms: u64, peer: u16) {
+    let (peer, inc) = (Rank(peer), Incarnation(u64::from(peer) + 1));
+    handle(node, ms, Input::LinkUp { peer, inc });
+    let record = Record {
+        inc,
+        status: Status::Alive,
+        ..Record::never_seen(peer, Role::Prefill, String::new())
+    };
+    let message = Message::Members {
+        records: vec![record],
+        all_of: None,
+    };
+    let bytes = wire::encode(&Frame::Topology(message)).1.to_bytes();
+    handle(node, ms, Input::Frame { from: peer, bytes });
 }
 
 #[test]

@@ -73,11 +73,14 @@ impl Rig {
 
     pub fn link(&mut self, a: u16, b: u16) {
         self.links.insert((a.min(b), a.max(b)));
-        for (me, peer) in [(a, b), (b, a)] {
+        let up = |(me, peer)| {
             let peer = Rank(peer);
             let inc = self.nodes[&peer].replica().me().inc;
-            self.handle(Rank(me), Input::LinkUp { peer, inc });
-        }
+            (Rank(me), Input::LinkUp { peer, inc })
+        };
+        // Both ends know of a link before anything arrives over it.
+        let queue = [(a, b), (b, a)].map(up).into();
+        self.run(queue);
     }
 
     pub fn unlink(&mut self, a: u16, b: u16) {
@@ -178,8 +181,11 @@ impl Rig {
 
     /// Hands one input over and everything that follows from it.
     pub fn handle(&mut self, rank: Rank, input: Input) -> Answers {
+        self.run([(rank, input)].into())
+    }
+
+    fn run(&mut self, mut queue: VecDeque<(Rank, Input)>) -> Answers {
         let mut answers = Answers::default();
-        let mut queue = VecDeque::from([(rank, input)]);
         while let Some((rank, input)) = queue.pop_front() {
             let Some(node) = self.nodes.get_mut(&rank) else {
                 continue;
