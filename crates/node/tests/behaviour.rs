@@ -1,7 +1,5 @@
 //! Nodes that hand each other their frames at once: what publishing costs and means, who is Ready when.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail")]
-
 mod support;
 
 use std::time::Duration;

@@ -16,33 +16,33 @@ use radix_core::page::{Fingerprint, FingerprintKey};
 use radix_core::time::Timestamp;
 use topology::{ForgetError, IntroduceError, Record, Role, Seed};
 
-pub struct Rig {
-    pub nodes: BTreeMap<Rank, Node>,
+pub(crate) struct Rig {
+    pub(crate) nodes: BTreeMap<Rank, Node>,
     /// Open links, lower rank first.
-    pub links: BTreeSet<(u16, u16)>,
+    pub(crate) links: BTreeSet<(u16, u16)>,
     /// Links over which nothing arrives, though both ends believe them open: (from, to).
-    pub mute: BTreeSet<(u16, u16)>,
-    pub now: Timestamp,
-    pub data_bytes: usize,
+    pub(crate) mute: BTreeSet<(u16, u16)>,
+    pub(crate) now: Timestamp,
+    pub(crate) data_bytes: usize,
     /// Broadcasts and pulled ops that went to a rank.
-    pub data_frames_to: BTreeMap<u16, u32>,
-    pub events: Vec<(Rank, Event)>,
+    pub(crate) data_frames_to: BTreeMap<u16, u32>,
+    pub(crate) events: Vec<(Rank, Event)>,
     /// Who said that its peers changed since this was last looked at.
-    pub peers_changed: BTreeSet<Rank>,
-    pub left: BTreeSet<Rank>,
+    pub(crate) peers_changed: BTreeSet<Rank>,
+    pub(crate) left: BTreeSet<Rank>,
 }
 
 /// What came back to who handed an input over.
 #[derive(Default)]
-pub struct Answers {
-    pub published: Option<Result<Receipt, PublishError>>,
-    pub introduced: Option<Result<Vec<Record>, IntroduceError>>,
-    pub forgotten: Option<Result<Incarnation, ForgetError>>,
+pub(crate) struct Answers {
+    pub(crate) published: Option<Result<Receipt, PublishError>>,
+    pub(crate) introduced: Option<Result<Vec<Record>, IntroduceError>>,
+    pub(crate) forgotten: Option<Result<Incarnation, ForgetError>>,
 }
 
 impl Rig {
     /// Configured members that are not linked.
-    pub fn new(count: u16) -> Rig {
+    pub(crate) fn new(count: u16) -> Rig {
         let mut rig = Rig {
             nodes: BTreeMap::new(),
             links: BTreeSet::new(),
@@ -61,7 +61,7 @@ impl Rig {
     }
 
     /// Configured members, all linked.
-    pub fn linked(count: u16) -> Rig {
+    pub(crate) fn linked(count: u16) -> Rig {
         let mut rig = Rig::new(count);
         for a in 0..count {
             for b in a + 1..count {
@@ -71,7 +71,7 @@ impl Rig {
         rig
     }
 
-    pub fn link(&mut self, a: u16, b: u16) {
+    pub(crate) fn link(&mut self, a: u16, b: u16) {
         self.links.insert((a.min(b), a.max(b)));
         let up = |(me, peer)| {
             let peer = Rank(peer);
@@ -83,7 +83,7 @@ impl Rig {
         self.run(queue);
     }
 
-    pub fn unlink(&mut self, a: u16, b: u16) {
+    pub(crate) fn unlink(&mut self, a: u16, b: u16) {
         if !self.links.remove(&(a.min(b), a.max(b))) {
             return;
         }
@@ -95,7 +95,7 @@ impl Rig {
     }
 
     /// Links everybody who wants to be linked, as the drivers do when the peers change.
-    pub fn link_peers(&mut self) {
+    pub(crate) fn link_peers(&mut self) {
         for rank in std::mem::take(&mut self.peers_changed) {
             let Some(node) = self.nodes.get(&rank) else {
                 continue;
@@ -110,8 +110,55 @@ impl Rig {
         }
     }
 
+    /// Links all who want each other, but for the pairs in `cut`, and parts those who do not any more.
+    pub(crate) fn mesh(&mut self, cut: &BTreeSet<(u16, u16)>) {
+        let wants = |rig: &Rig, a: u16, b: u16| {
+            rig.nodes
+                .get(&Rank(a))
+                .is_some_and(|node| node.peers().any(|(peer, _)| peer.0 == b))
+        };
+        let ranks: Vec<u16> = self.nodes.keys().map(|rank| rank.0).collect();
+        for (i, a) in ranks.iter().enumerate() {
+            for b in &ranks[i + 1..] {
+                let wanted = wants(self, *a, *b) && wants(self, *b, *a) && !cut.contains(&(*a, *b));
+                match (wanted, self.links.contains(&(*a, *b))) {
+                    (true, false) => self.link(*a, *b),
+                    (false, true) => self.unlink(*a, *b),
+                    (true, true) | (false, false) => {}
+                }
+            }
+        }
+        self.peers_changed.clear();
+    }
+
+    /// Introduces a running node again to those who do not know it any more, as drivers do that miss a link.
+    pub(crate) fn introduce_again(&mut self, cut: &BTreeSet<(u16, u16)>) {
+        let ranks: Vec<Rank> = self.nodes.keys().copied().collect();
+        for me in &ranks {
+            for at in &ranks {
+                let both = (me.min(at).0, me.max(at).0);
+                let wants = |a, b| self.nodes[&a].peers().any(|(peer, _)| peer == b);
+                if me == at || cut.contains(&both) || !wants(*me, *at) || wants(*at, *me) {
+                    continue;
+                }
+                let members = self.nodes[me].status().members;
+                let own = members.into_iter().find(|member| member.view.rank == *me);
+                let own = own.expect("a node is its own member");
+                let introduce = Input::Introduce {
+                    rank: *me,
+                    role: own.view.role,
+                    address: own.address,
+                    inc: own.view.life,
+                };
+                if let Some(Ok(records)) = self.handle(*at, introduce).introduced {
+                    self.handle(*me, Input::Table(records));
+                }
+            }
+        }
+    }
+
     /// Ends a node without a word; its links break.
-    pub fn kill(&mut self, rank: u16) {
+    pub(crate) fn kill(&mut self, rank: u16) {
         self.nodes.remove(&Rank(rank));
         let broken: Vec<(u16, u16)> = self
             .links
@@ -125,7 +172,7 @@ impl Rig {
     }
 
     /// Starts a node that knows nobody but itself.
-    pub fn join_empty(&mut self, rank: u16) {
+    pub(crate) fn join_empty(&mut self, rank: u16) {
         let boot = Boot {
             inc: Incarnation(1),
             seed: u64::from(rank) + 1,
@@ -136,7 +183,7 @@ impl Rig {
     }
 
     /// Introduces a new node through a member and starts it with the answer; it is not linked yet.
-    pub fn join(&mut self, rank: u16, inc: u64, through: u16) -> Result<(), String> {
+    pub(crate) fn join(&mut self, rank: u16, inc: u64, through: u16) -> Result<(), String> {
         let address = format!("host-{rank}:1");
         let said = wire::encode_introduction(&Introduction {
             role: Role::Decode,
@@ -180,7 +227,7 @@ impl Rig {
     }
 
     /// Hands one input over and everything that follows from it.
-    pub fn handle(&mut self, rank: Rank, input: Input) -> Answers {
+    pub(crate) fn handle(&mut self, rank: Rank, input: Input) -> Answers {
         self.run([(rank, input)].into())
     }
 
@@ -218,7 +265,7 @@ impl Rig {
         answers
     }
 
-    pub fn publish(&mut self, rank: u16, publish: Publish) -> Receipt {
+    pub(crate) fn publish(&mut self, rank: u16, publish: Publish) -> Receipt {
         let answers = self.handle(Rank(rank), Input::Publish(publish));
         self.handle(Rank(rank), Input::Flush);
         answers
@@ -227,7 +274,7 @@ impl Rig {
             .expect("accepted")
     }
 
-    pub fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now.after(time);
         loop {
             let due = self
@@ -246,17 +293,17 @@ impl Rig {
         self.now = end;
     }
 
-    pub fn node(&self, rank: u16) -> &Node {
+    pub(crate) fn node(&self, rank: u16) -> &Node {
         &self.nodes[&Rank(rank)]
     }
 
     /// What `at` believes of `of`.
-    pub fn view(&self, at: u16, of: u16) -> Option<MemberView> {
+    pub(crate) fn view(&self, at: u16, of: u16) -> Option<MemberView> {
         let members = self.node(at).members();
         members.into_iter().find(|member| member.rank == Rank(of))
     }
 
-    pub fn depth(&self, at: u16, holder: (u16, u16), pages: &[Fingerprint]) -> u32 {
+    pub(crate) fn depth(&self, at: u16, holder: (u16, u16), pages: &[Fingerprint]) -> u32 {
         let mut matches = Matches::new();
         self.node(at)
             .replica()
@@ -268,7 +315,7 @@ impl Rig {
         })
     }
 
-    pub fn assert_equal(&self) {
+    pub(crate) fn assert_equal(&self) {
         let digests = |node: &Node| {
             let ranks = self.nodes.keys();
             ranks
@@ -286,7 +333,7 @@ impl Rig {
 }
 
 /// A configured member of a cluster of `count`.
-pub fn start(rank: u16, count: u16, inc: u64, now: Timestamp) -> Node {
+pub(crate) fn start(rank: u16, count: u16, inc: u64, now: Timestamp) -> Node {
     let members = (0..count).map(|rank| (Rank(rank), Role::Prefill)).collect();
     let boot = Boot {
         inc: Incarnation(inc),
@@ -295,12 +342,12 @@ pub fn start(rank: u16, count: u16, inc: u64, now: Timestamp) -> Node {
     Node::new(NodeConfig::new(Rank(rank), members), boot, now).expect("valid")
 }
 
-pub fn pages(numbers: std::ops::Range<u32>) -> Vec<Fingerprint> {
+pub(crate) fn pages(numbers: std::ops::Range<u32>) -> Vec<Fingerprint> {
     let key = FingerprintKey::new(3);
     numbers.map(|number| key.page(&[number])).collect()
 }
 
-pub fn store(pages: &[Fingerprint], from: u32) -> Publish {
+pub(crate) fn store(pages: &[Fingerprint], from: u32) -> Publish {
     Publish::Store {
         source: SourceId(0),
         namespace: Namespace::DEFAULT,
