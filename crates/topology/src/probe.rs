@@ -29,7 +29,7 @@ impl Topology {
         self.timers
             .set(Timer::Heartbeat, now.after(self.config.heartbeat));
         self.beats += 1;
-        let all = self.beats % u64::from(self.config.misses) == 0;
+        let all = self.beats.is_multiple_of(u64::from(self.config.misses));
         if !slept {
             self.look(now, all, out);
         }
@@ -38,6 +38,7 @@ impl Topology {
         self.tell_doubted(now, out);
     }
 
+    // spec: TOPO-10
     fn choose(&mut self, now: Timestamp, all: bool) {
         let me = self.config.me;
         let near: Vec<Rank> = behind(&self.links, me)
