@@ -10,8 +10,6 @@ use proptest::prelude::*;
 use radix_core::id::Rank;
 use support::{Rig, pages, store};
 
-const SECOND: Duration = Duration::from_secs(1);
-
 /// Ranks 0 and 1 are configured; the others come by introduction.
 const RANKS: u16 = 6;
 
@@ -71,7 +69,7 @@ impl Churn {
             }
             Act::Kill(rank) => rig.kill(*rank),
             Act::Leave(rank, seconds) => {
-                let drain = SECOND * u32::try_from(*seconds).unwrap();
+                let drain = Duration::from_secs(*seconds);
                 rig.handle(Rank(*rank), Input::Leave { drain });
             }
             Act::Forget(at, rank) => {
@@ -132,7 +130,7 @@ proptest! {
                 churn.act(&Act::Drained(*at, *peer));
             }
         }
-        churn.pass(60 * SECOND);
+        churn.pass(Duration::from_secs(60));
         let rig = &churn.rig;
         let living: Vec<u16> = rig.nodes.keys().map(|rank| rank.0).collect();
         let view = rig.node(0).status().view;
