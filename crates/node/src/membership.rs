@@ -68,9 +68,11 @@ impl Node {
                 };
                 self.send(with, &Frame::Log(offer), out);
             }
-            Output::StatusChanged { rank, status, .. } => {
-                let gone = self.topology.member(rank).is_none();
-                if gone || !status.in_view() {
+            Output::StatusChanged { rank, .. } => {
+                let lives = |member: topology::MemberView<'_>| {
+                    member.inc != Incarnation(0) && member.status != Status::Left
+                };
+                if !self.topology.member(rank).is_some_and(lives) {
                     self.readiness.life_over(rank);
                     self.lags.forget(rank);
                 }

@@ -47,6 +47,8 @@ impl Node {
             rank: config.topology.me,
             inc: boot.inc,
         };
+        let alive = |record: &topology::Record| record.rank != me.rank && record.status.in_view();
+        let introduced = config.topology.table.iter().any(alive);
         let topology = Topology::new(
             topology::Config {
                 seed: boot.seed,
@@ -62,7 +64,7 @@ impl Node {
                 Index::new(config.index),
             ),
             topology,
-            readiness: Readiness::new(now, config.cold_start),
+            readiness: Readiness::new(now, config.cold_start, introduced),
             leave: Leave::default(),
             lags: Lags::default(),
             check: RingCheck::new(config.check, now),

@@ -18,6 +18,8 @@ const PATIENCE: u32 = 4;
 #[derive(Debug)]
 pub(crate) struct Readiness {
     ready: bool,
+    /// Members were alive when this node was introduced to them: what it cannot reach is no cold cluster yet.
+    introduced: bool,
     /// When a cold cluster begins without those who are missing; None once that time has come.
     deadline: Option<Timestamp>,
     /// When it begins without living members that cannot be heard, too; None once that time has come.
@@ -54,11 +56,13 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl Readiness {
-    pub(crate) fn new(now: Timestamp, cold_start: Duration) -> Self {
+    pub(crate) fn new(now: Timestamp, cold_start: Duration, introduced: bool) -> Self {
+        let late_deadline = now.after(cold_start.saturating_mul(PATIENCE));
         Readiness {
             ready: false,
-            deadline: Some(now.after(cold_start)),
-            late_deadline: Some(now.after(cold_start.saturating_mul(PATIENCE))),
+            introduced,
+            deadline: (!introduced).then(|| now.after(cold_start)),
+            late_deadline: Some(late_deadline),
             peers: BTreeMap::new(),
             target: None,
         }
@@ -139,11 +143,15 @@ impl Readiness {
     fn begins_cold(&self, around: &Surroundings<'_>) -> bool {
         let first = self.living(around).all(|rank| around.me < rank);
         // Though its link may be gone: a cluster with a Ready member is not cold.
-        let cold = self.peers.values().all(|peer| peer.word != Some(true));
+        let cold = around
+            .others
+            .iter()
+            .filter(|other| other.never_seen || other.status.in_view())
+            .all(|other| self.word(other.rank) != Some(true));
         // A link alone says nothing: its peer may be Ready and its word on the way.
         let waits = match (self.deadline, self.late_deadline) {
             (Some(_), _) => self.awaited(around).next().is_some(),
-            (None, Some(_)) => self.unheard(around).next().is_some(),
+            (None, Some(_)) => self.introduced || self.unheard(around).next().is_some(),
             (None, None) => false,
         };
         first && cold && !waits
@@ -182,9 +190,9 @@ impl Readiness {
         self.peers.iter().find(ready).map(|(rank, _)| *rank)
     }
 
-    /// Members that may come yet, or live and said nothing.
+    /// Members that may come yet, or may live, and said nothing.
     fn awaited(&self, around: &Surroundings<'_>) -> impl Iterator<Item = Rank> {
-        let comes = |other: &&Other| other.never_seen || other.status == Status::Alive;
+        let comes = |other: &&Other| other.never_seen || other.status.in_view();
         let others = around.others.iter().filter(comes);
         others
             .map(|other| other.rank)
@@ -222,4 +230,195 @@ fn lacking<'a>(
         .filter(|(rank, _)| **rank != around.me)
         .filter(move |log| !reached(log))
         .map(|(rank, want)| (*rank, *want))
+}
+
+#[cfg(test)]
+mod tests {
+    use oplog::Entry;
+    use radix_core::id::Seq;
+
+    use super::*;
+
+    const COLD: Duration = Duration::from_secs(3);
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp(0).after(Duration::from_secs(seconds))
+    }
+
+    fn vector(entries: &[(u16, u64, u64, u64)]) -> VersionVector {
+        let entry = |&(rank, inc, seq, floor): &(u16, u64, u64, u64)| {
+            let entry = Entry {
+                inc: Incarnation(inc),
+                seq: Seq(seq),
+                floor: Incarnation(floor),
+            };
+            (Rank(rank), entry)
+        };
+        VersionVector(entries.iter().map(entry).collect())
+    }
+
+    fn other(rank: u16, status: Status) -> Other {
+        Other {
+            rank: Rank(rank),
+            status,
+            never_seen: false,
+        }
+    }
+
+    fn never_seen(rank: u16) -> Other {
+        Other {
+            rank: Rank(rank),
+            status: Status::Down,
+            never_seen: true,
+        }
+    }
+
+    fn check(
+        readiness: &mut Readiness,
+        seconds: u64,
+        applied: &VersionVector,
+        others: &[Other],
+    ) -> bool {
+        let around = Surroundings {
+            me: Rank(3),
+            applied,
+            others,
+        };
+        readiness.check(at(seconds), &around)
+    }
+
+    /// Rank 3 among others, of which those linked said whether they are Ready.
+    fn begun(linked: &[(u16, Option<bool>)]) -> Readiness {
+        let mut readiness = Readiness::new(at(0), COLD, false);
+        for (rank, word) in linked {
+            readiness.peer_linked(Rank(*rank), Incarnation(1));
+            if let Some(ready) = word {
+                readiness.peer_says(Rank(*rank), *ready);
+            }
+        }
+        readiness
+    }
+
+    /// When rank 3 begins a cluster without a goal; `None`: not within a minute.
+    fn begins(linked: &[(u16, Option<bool>)], others: &[Other]) -> Option<u64> {
+        let mut readiness = begun(linked);
+        let none = VersionVector::default();
+        (0..60).find(|seconds| check(&mut readiness, *seconds, &none, others))
+    }
+
+    // spec: WIRE-9
+    #[test]
+    fn a_cold_cluster_begins_when_nobody_else_is_awaited() {
+        let alive = |rank| other(rank, Status::Alive);
+        assert_eq!(begins(&[], &[]), Some(0), "alone for good");
+        assert_eq!(begins(&[(5, Some(false))], &[alive(5)]), Some(0));
+        assert_eq!(
+            begins(&[(5, Some(false))], &[alive(5), never_seen(4)]),
+            Some(3)
+        );
+        assert_eq!(
+            begins(&[(5, None)], &[alive(5)]),
+            Some(12),
+            "it may be Ready"
+        );
+        assert_eq!(
+            begins(&[], &[alive(5)]),
+            Some(12),
+            "others reach it, perhaps"
+        );
+        assert_eq!(begins(&[], &[never_seen(1)]), Some(3));
+        assert_eq!(begins(&[], &[other(1, Status::Suspect)]), Some(3));
+        for gone in [Status::Down, Status::Left] {
+            assert_eq!(begins(&[], &[other(1, gone)]), Some(0), "{gone}");
+        }
+    }
+
+    // spec: WIRE-9
+    #[test]
+    fn a_cold_cluster_is_begun_by_its_lowest_rank_and_by_no_other() {
+        assert_eq!(
+            begins(&[(1, Some(false))], &[other(1, Status::Alive)]),
+            None
+        );
+        assert_eq!(
+            begins(&[(1, Some(false))], &[never_seen(1)]),
+            None,
+            "linked"
+        );
+        assert_eq!(begins(&[], &[other(1, Status::Alive)]), None);
+    }
+
+    // spec: WIRE-9
+    #[test]
+    fn who_was_introduced_to_living_members_does_not_take_their_silence_for_a_cold_cluster() {
+        let mut readiness = Readiness::new(at(0), COLD, true);
+        let none = VersionVector::default();
+        let gone = [other(5, Status::Down)];
+        assert!(!check(&mut readiness, 11, &none, &gone));
+        assert_eq!(readiness.next_deadline(), Some(at(12)));
+        assert!(check(&mut readiness, 12, &none, &gone));
+    }
+
+    // spec: WIRE-9
+    #[test]
+    fn no_cluster_with_a_ready_member_is_cold() {
+        let others = [other(5, Status::Alive)];
+        assert_eq!(begins(&[(5, Some(true))], &others), None);
+        let mut readiness = begun(&[(5, Some(true))]);
+        readiness.peer_lost(Rank(5));
+        let none = VersionVector::default();
+        assert!(
+            !check(&mut readiness, 60, &none, &others),
+            "its link may come back"
+        );
+        assert!(check(&mut readiness, 60, &none, &[other(5, Status::Down)]));
+    }
+
+    // spec: WIRE-9
+    #[test]
+    fn the_first_offer_of_a_ready_peer_is_the_goal_while_its_link_holds() {
+        let others = [other(1, Status::Alive), other(2, Status::Alive)];
+        let mut readiness = begun(&[(1, Some(true)), (2, Some(true))]);
+        readiness.offered(Rank(1), &vector(&[(1, 1, 5, 0), (3, 9, 9, 0)]));
+        readiness.offered(Rank(2), &vector(&[(1, 1, 7, 0)]));
+        let mut have = vector(&[(1, 1, 4, 0)]);
+        assert!(!check(&mut readiness, 1, &have, &others));
+        readiness.peer_lost(Rank(1));
+        readiness.offered(Rank(2), &vector(&[(1, 1, 7, 0)]));
+        have = vector(&[(1, 1, 6, 0)]);
+        assert!(!check(&mut readiness, 1, &have, &others));
+        have = vector(&[(1, 1, 7, 0)]);
+        assert!(check(&mut readiness, 1, &have, &others));
+        assert_eq!(readiness.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_log_that_is_forgotten_meanwhile_is_no_part_of_the_goal() {
+        let mut readiness = begun(&[(1, Some(true))]);
+        readiness.offered(Rank(1), &vector(&[(8, 4, 5, 0)]));
+        let others = [other(1, Status::Alive)];
+        assert!(!check(&mut readiness, 1, &vector(&[(8, 4, 1, 3)]), &others));
+        assert!(check(&mut readiness, 1, &vector(&[(8, 0, 0, 4)]), &others));
+    }
+
+    #[test]
+    fn what_a_peer_said_outlasts_its_link_and_not_its_life() {
+        let mut readiness = begun(&[(1, Some(true))]);
+        readiness.peer_lost(Rank(1));
+        assert!(readiness.is_peer_ready(Rank(1)));
+        readiness.life_begun(Rank(1), Incarnation(1));
+        assert!(readiness.is_peer_ready(Rank(1)), "the same life");
+        readiness.life_begun(Rank(1), Incarnation(2));
+        assert!(!readiness.is_peer_ready(Rank(1)));
+        readiness.peer_linked(Rank(1), Incarnation(2));
+        readiness.peer_says(Rank(1), true);
+        readiness.peer_linked(Rank(1), Incarnation(2));
+        assert!(readiness.is_peer_ready(Rank(1)), "the link was replaced");
+        readiness.peer_linked(Rank(1), Incarnation(3));
+        assert!(!readiness.is_peer_ready(Rank(1)));
+        readiness.peer_says(Rank(1), true);
+        readiness.life_over(Rank(1));
+        assert!(!readiness.is_peer_ready(Rank(1)), "it left");
+        assert!(!readiness.peer_says(Rank(9), true), "who is not linked");
+    }
 }

@@ -1,8 +1,12 @@
 //! Whether a node may join through this one.
 
-use radix_core::id::Rank;
+use radix_core::id::{Incarnation, Rank};
+use radix_core::time::Timestamp;
 
-use crate::record::Role;
+use crate::limits;
+use crate::output::Output;
+use crate::record::{Record, Role, Status};
+use crate::topology::Topology;
 
 /// Why a node may not join.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,4 +70,88 @@ pub enum IntroduceError {
     /// State: unchanged. Caller: ask another member.
     #[error("the node that was asked is leaving")]
     Leaving,
+}
+
+impl Topology {
+    /// Takes a joiner in, or says why not.
+    // spec: TOPO-33
+    pub(crate) fn introduce(
+        &mut self,
+        now: Timestamp,
+        rank: Rank,
+        role: Role,
+        address: String,
+        inc: Incarnation,
+        out: &mut Vec<Output>,
+    ) {
+        if let Err(error) = self.check_introduction(now, rank, role, &address) {
+            return out.push(Output::Introduced(Err(error)));
+        }
+        let known = self.table.get(rank).map(|record| record.inc);
+        let used = known.unwrap_or_default().max(self.table.floor(rank));
+        let record = Record {
+            rank,
+            role,
+            address,
+            inc: inc.max(Incarnation(used.0.saturating_add(1))),
+            counter: 0,
+            status: Status::Alive,
+        };
+        self.learn(now, None, &record, out);
+        let records = self.records().cloned().collect();
+        out.push(Output::Introduced(Ok(records)));
+    }
+
+    fn check_introduction(
+        &self,
+        now: Timestamp,
+        rank: Rank,
+        role: Role,
+        address: &str,
+    ) -> Result<(), IntroduceError> {
+        if rank == self.config.me {
+            return Err(IntroduceError::OwnRank { rank });
+        }
+        if address.is_empty() {
+            return Err(IntroduceError::NoAddress);
+        }
+        let (len, max) = (address.len(), limits::ADDRESS_BYTES_MAX);
+        if len > max {
+            return Err(IntroduceError::AddressTooLong { len, max });
+        }
+        if let Some(seed) = self.config.seed_of(rank).filter(|seed| seed.role != role) {
+            return Err(IntroduceError::RoleDiffers {
+                rank,
+                configured: seed.role,
+                claimed: role,
+            });
+        }
+        let Some(holder) = self.table.get(rank) else {
+            if self.table.is_full() {
+                let max = limits::MEMBERS_MAX;
+                return Err(IntroduceError::TooManyMembers { max });
+            }
+            return Ok(());
+        };
+        let lives = match holder.status {
+            Status::Alive => true,
+            // Somebody suspects it, but this node hears it.
+            Status::Suspect => self.heard_lately(now, rank),
+            Status::Down | Status::Left => false,
+        };
+        if lives && holder.address != address {
+            let address = holder.address.clone();
+            return Err(IntroduceError::RankTaken { rank, address });
+        }
+        Ok(())
+    }
+
+    fn heard_lately(&self, now: Timestamp, rank: Rank) -> bool {
+        let heard = self.links.get(&rank).and_then(|link| link.last_heard);
+        let lately = self
+            .config
+            .heartbeat
+            .saturating_mul(limits::RECOVERY_HEARTBEATS);
+        heard.is_some_and(|heard| now.since(heard) <= lately)
+    }
 }

@@ -5,20 +5,33 @@
 //! out of the arcs. The rules are `docs/protocols/topology.md`, TOPO-1 ff.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+mod ask;
 pub mod bounded;
 mod config;
+mod exchange;
 mod forget;
+mod health;
 mod input;
 mod introduce;
+mod learn;
 pub mod limits;
+mod link;
+mod linking;
 mod member;
 mod message;
 mod output;
+mod probe;
+mod questions;
 mod record;
 mod ring;
 pub mod ring_round;
+mod round;
+mod spread;
+mod suspicion;
 mod table;
+mod timers;
 mod topology;
+mod watch;
 
 pub use config::{Config, ConfigError, Fanout, Seed};
 pub use forget::ForgetError;

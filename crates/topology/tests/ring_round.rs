@@ -107,7 +107,7 @@ impl Mesh {
         );
         for output in out {
             match output {
-                RoundOutput::Send { to, token } => self.send(to.0, token),
+                RoundOutput::Send { to, token } => self.send(to.0, &token),
                 RoundOutput::Concluded(outcome) => {
                     self.nodes.get_mut(&rank).unwrap().outcomes.push(outcome);
                 }
@@ -117,7 +117,7 @@ impl Mesh {
         }
     }
 
-    fn send(&mut self, to: u16, token: Token<Said>) {
+    fn send(&mut self, to: u16, token: &Token<Said>) {
         self.sent += 1;
         if self.lose.contains(&self.sent) {
             return;
