@@ -32,7 +32,7 @@ use crate::listening::Listening;
 
 use child::Child;
 pub use error::ClusterError;
-pub use spec::ClusterSpec;
+pub use spec::{ClusterSpec, Host};
 
 /// Pause between two looks at a cluster that is awaited.
 const POLL: Duration = Duration::from_millis(15);
@@ -100,15 +100,16 @@ impl Cluster {
         let ports = ports::free(roles.len()).map_err(ClusterError::Ports)?;
         let dir = Dir::new(spec.dir.as_deref()).map_err(ClusterError::Dir)?;
         let config = dir.path.join("cluster.toml");
-        let addresses: Vec<String> = ports
-            .mesh
-            .iter()
-            .map(|port| format!("127.0.0.1:{port}"))
-            .collect();
+        let (addresses, admins): (Vec<String>, Vec<String>) = spec
+            .addresses(&ports.mesh, &ports.admin)
+            .into_iter()
+            .map(|[mesh, admin]| (mesh, admin))
+            .unzip();
         std::fs::write(&config, spec.toml(&addresses, &dir.path)).map_err(ClusterError::Dir)?;
         let mut nodes = Vec::with_capacity(roles.len());
-        for (rank, (role, port)) in roles.into_iter().zip(&ports.admin).enumerate() {
-            let client = Client::new(&format!("127.0.0.1:{port}")).map_err(ClusterError::Client)?;
+        for (rank, (role, admin)) in roles.into_iter().zip(&admins).enumerate() {
+            let client = Client::new(admin).map_err(ClusterError::Client)?;
+            let client = client.with_token(spec.admin_token.clone());
             let mut config = config.clone();
             let seen = spec.seen_by(rank, &addresses);
             if seen != addresses {
@@ -387,7 +388,9 @@ impl Cluster {
             "--admin",
             admin,
         ];
-        let child = Child::spawn(&self.spec.binary, &arguments, &log).map_err(|error| {
+        let host = self.spec.hosts.get(usize::from(rank));
+        let enter = host.map_or(&[][..], |host| &host.enter);
+        let child = Child::spawn(enter, &self.spec.binary, &arguments, &log).map_err(|error| {
             ClusterError::Spawn {
                 binary: self.spec.binary.clone(),
                 error,
