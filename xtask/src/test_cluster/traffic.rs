@@ -61,13 +61,17 @@ pub(crate) struct Traffic {
     pub(crate) done: watch::Sender<u64>,
 }
 
-/// What an engine had, compared with what a router had said of it.
+/// What a router said of an engine, and what that one had.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Promise {
-    /// When the router answered.
+    /// When the engine was asked.
     pub(crate) at: Instant,
-    /// The engine had less.
-    pub(crate) is_false: bool,
+    /// Its node.
+    pub(crate) rank: u16,
+    /// Leading pages that the router promised.
+    pub(crate) promised: u32,
+    /// Those that the engine had; absent when it did not answer.
+    pub(crate) found: Option<u32>,
 }
 
 /// One request to an engine, answered or not.
@@ -98,7 +102,7 @@ pub(crate) struct Totals {
     pub(crate) pages: u64,
     /// Pages that the chosen prefill engine had.
     pub(crate) hit_pages: u64,
-    /// One for each prompt that was prefilled.
+    /// One for each request that went where a router sent it.
     pub(crate) promises: Vec<Promise>,
     /// Everything that was asked of engines.
     pub(crate) runs: Vec<Run>,
@@ -117,8 +121,7 @@ pub(crate) struct Totals {
 /// What became of one request.
 #[derive(Debug, Default)]
 struct Trip {
-    promised: u32,
-    promised_at: Option<Instant>,
+    promises: Vec<Promise>,
     runs: Vec<Run>,
     run: Option<EngineResponse>,
     lookups: u64,
@@ -230,15 +233,18 @@ impl Traffic {
                 _ => u16::try_from(attempt).unwrap_or(0) % self.prefill,
             };
             trip.fallbacks += u64::from(rank != prefill.rank);
-            let promised_at = Instant::now();
-            match self.run(rank, request.body.to_string(), &mut trip).await {
+            let at = Instant::now();
+            let run = self.run(rank, request.body.to_string(), &mut trip).await;
+            if rank == prefill.rank {
+                trip.promises.push(Promise {
+                    at,
+                    rank,
+                    promised: prefill.matched_pages,
+                    found: run.as_ref().ok().map(|run| run.hit_pages),
+                });
+            }
+            match run {
                 Ok(run) => {
-                    trip.promised_at = Some(promised_at);
-                    trip.promised = if rank == prefill.rank {
-                        prefill.matched_pages
-                    } else {
-                        0
-                    };
                     trip.run = Some(run);
                     trip.last_publish = Some(Instant::now());
                     trip.lost = None;
@@ -390,10 +396,8 @@ fn finish(
     if let Some(run) = trip.run {
         totals.pages += u64::from(run.pages);
         totals.hit_pages += u64::from(run.hit_pages);
-        let is_false = trip.promised > run.hit_pages;
-        let promise = trip.promised_at.map(|at| Promise { at, is_false });
-        totals.promises.extend(promise);
     }
+    totals.promises.extend(trip.promises);
     totals.runs.extend(trip.runs);
     match trip.lost {
         None => totals.served += 1,
