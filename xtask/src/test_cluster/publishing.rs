@@ -17,6 +17,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// One publish.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
+    /// At which of the nodes, in the order they were given.
+    pub(crate) node: usize,
     /// When it was asked for.
     pub(crate) at: Instant,
     /// Until it was answered, over HTTP.
@@ -52,9 +54,10 @@ impl Publishing {
         let stopped = Arc::clone(&stop);
         let publish = async move {
             let mut streams = JoinSet::new();
-            for (number, admin) in (0u64..).zip(admins) {
-                let random = fastrand::Rng::with_seed(seed ^ 0x7075_626c ^ number << 32);
-                streams.spawn(stream(admin, random, tokens, Arc::clone(&stopped)));
+            for (node, admin) in admins.into_iter().enumerate() {
+                let random = fastrand::Rng::with_seed(seed ^ 0x7075_626c ^ (node as u64) << 32);
+                let at = (node, admin);
+                streams.spawn(stream(at, random, tokens, Arc::clone(&stopped)));
             }
             let mut all = Published::default();
             while let Some(stream) = streams.join_next().await {
@@ -89,14 +92,14 @@ impl Drop for Publishing {
 }
 
 async fn stream(
-    admin: String,
+    (node, admin): (usize, String),
     mut random: fastrand::Rng,
     tokens: u32,
     stop: Arc<AtomicBool>,
 ) -> Published {
     let mut published = Published::default();
-    let node = match Client::new(&admin) {
-        Ok(node) => node,
+    let client = match Client::new(&admin) {
+        Ok(client) => client,
         Err(error) => {
             published.failed = Some(error.to_string());
             return published;
@@ -107,10 +110,10 @@ async fn stream(
         item(&mut body, &mut random, tokens);
         body.push_str("]}");
         let at = Instant::now();
-        let answer = node.raw("/publish", "application/json", body).await;
+        let answer = client.raw("/publish", "application/json", body).await;
         let took = at.elapsed();
         match answer {
-            Ok((200, _)) => published.samples.push(Sample { at, took }),
+            Ok((200, _)) => published.samples.push(Sample { node, at, took }),
             Ok((status, text)) => {
                 let _ = published.failed.get_or_insert(format!("{status}: {text}"));
             }
@@ -126,10 +129,22 @@ async fn stream(
 impl Published {
     /// Returns how long the publishes took that were asked for in this time. Unit: ms.
     pub(crate) fn within(&self, from: Instant, to: Instant) -> Option<Distribution> {
+        self.of(|sample| (from..to).contains(&sample.at))
+    }
+
+    /// Returns the same of the node where the longest of them was, and which one that is.
+    pub(crate) fn worst_within(&self, from: Instant, to: Instant) -> Option<(usize, Distribution)> {
         let asked = |sample: &&Sample| (from..to).contains(&sample.at);
-        let took = self.samples.iter().filter(asked);
-        let mut took: Vec<f64> = took.map(|sample| sample.took.as_secs_f64() * 1e3).collect();
-        Distribution::of(&mut took)
+        let asked = self.samples.iter().filter(asked);
+        let node = asked.max_by_key(|sample| sample.took)?.node;
+        let there = self.of(|sample| sample.node == node && (from..to).contains(&sample.at))?;
+        Some((node, there))
+    }
+
+    fn of(&self, counts: impl Fn(&Sample) -> bool) -> Option<Distribution> {
+        let took = self.samples.iter().filter(|sample| counts(sample));
+        let took = took.map(|sample| sample.took.as_secs_f64() * 1e3);
+        Distribution::of(&mut took.collect::<Vec<_>>())
     }
 }
 
@@ -141,16 +156,24 @@ mod tests {
     fn a_publish_counts_when_it_was_asked_for() {
         let start = Instant::now();
         let ms = Duration::from_millis;
-        let sample = |at, took| Sample {
+        let sample = |node, at, took| Sample {
+            node,
             at: start + ms(at),
             took: ms(took),
         };
         let published = Published {
-            samples: vec![sample(0, 9), sample(10, 2), sample(15, 4), sample(20, 7)],
+            samples: vec![
+                sample(1, 0, 9),
+                sample(1, 10, 2),
+                sample(2, 15, 4),
+                sample(1, 20, 7),
+            ],
             failed: None,
         };
         let within = published.within(start + ms(10), start + ms(20)).unwrap();
         assert_eq!((within.count, within.p50, within.max), (2, 2.0, 4.0));
+        let (node, there) = published.worst_within(start, start + ms(20)).unwrap();
+        assert_eq!((node, there.count, there.max), (1, 2, 9.0));
         assert_eq!(published.within(start + ms(30), start + ms(40)), None);
     }
 }

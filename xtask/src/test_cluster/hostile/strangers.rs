@@ -16,11 +16,13 @@ use super::ground::{Done, Ground, ME};
 
 /// Connections with random bytes.
 const RANDOM: u64 = 4_000;
+/// Those that are open at one time: few enough that none has to make room for another.
+const RANDOM_AT_ONCE: usize = 16;
 /// Random bytes of a connection at most.
 const RANDOM_BYTES_MAX: usize = 8 * 1024;
 /// How often each damaged frame is sent.
 const DAMAGED: u64 = 100;
-/// Connections that are opened at one time.
+/// Silent connections that are opened at one time.
 const AT_ONCE: usize = 256;
 /// Connections that say nothing.
 const SILENT: u64 = 10_000;
@@ -42,7 +44,7 @@ pub(super) async fn random_bytes(ground: &mut Ground) -> anyhow::Result<()> {
     for _ in 0..RANDOM {
         let mut bytes = vec![0; random.usize(1..=RANDOM_BYTES_MAX)];
         random.fill(&mut bytes);
-        if streams.len() == AT_ONCE {
+        if streams.len() == RANDOM_AT_ONCE {
             streams.join_next().await;
         }
         streams.spawn(async move { say(address, &bytes).await });

@@ -57,6 +57,14 @@ pub(crate) struct Join {
     pub(crate) publish_ms_before: Option<Distribution>,
     /// How long they took until it had caught up. Unit: ms.
     pub(crate) publish_ms_during: Option<Distribution>,
+    /// The same at the node where the longest of them was.
+    pub(crate) publish_ms_during_worst: Option<Distribution>,
+    /// That node.
+    pub(crate) worst: Option<u16>,
+    /// Processor time that the joining node used meanwhile. Unit: ms, in steps of 10.
+    pub(crate) cpu_ms: f64,
+    /// The most that one of the others used, its share of the publishes included. Unit: ms, in steps of 10.
+    pub(crate) cpu_ms_other_max: f64,
     /// The most that it had resident.
     pub(crate) memory_bytes: Option<u64>,
     /// Why a publish of another node failed.
@@ -108,15 +116,20 @@ impl Display for Join {
             ops_bytes,
             snapshot_bytes,
             other_bytes,
+            cpu_ms,
+            cpu_ms_other_max,
             ..
         } = self;
         let bytes = ops_bytes + snapshot_bytes + other_bytes;
         write!(
             f,
             "listens after {listening_ms:.0} ms, ready after {ready_ms:.0} ms, caught up after {caught_up_ms:.0} ms; \
-             {bytes} bytes, {snapshot_bytes} of them snapshots; publishes before: {}; during: {}",
+             processor time {cpu_ms:.0} ms, of another node {cpu_ms_other_max:.0} ms at most; {bytes} bytes, \
+             {snapshot_bytes} of them snapshots; publishes before: {}; during: {}; at rank {}: {}",
             Ms(self.publish_ms_before),
-            Ms(self.publish_ms_during)
+            Ms(self.publish_ms_during),
+            self.worst.unwrap_or_default(),
+            Ms(self.publish_ms_during_worst)
         )
     }
 }

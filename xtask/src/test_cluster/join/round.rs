@@ -36,14 +36,15 @@ pub(super) async fn run(cluster: &mut Cluster, options: &Options) -> anyhow::Res
         .running()
         .map(|rank| cluster.client(rank).clone())
         .collect();
-    let engines = (0..options.engines()).filter(|&rank| rank != joiner);
-    let engines = engines.map(|rank| cluster.client(rank).base().to_owned());
+    let engines = (0..options.engines()).map(|rank| cluster.client(rank).base().to_owned());
     let tokens = PUBLISH_TOKENS.max(u32::from(options.page_size()));
     let publishing = Publishing::start(engines.collect(), tokens, options.seed)?;
     let calm = Instant::now();
     tokio::time::sleep(CALM).await;
 
     let before = wire(&others).await?;
+    let cpu = |cluster: &Cluster, rank| cluster.pid(rank).and_then(process::cpu_ns).unwrap_or(0);
+    let cpu_before: Vec<u64> = (0..joiner).map(|rank| cpu(cluster, rank)).collect();
     let began = Instant::now();
     cluster.restart(joiner).await?;
     let listening = began.elapsed();
@@ -61,11 +62,15 @@ pub(super) async fn run(cluster: &mut Cluster, options: &Options) -> anyhow::Res
         anyhow::ensure!(began.elapsed() < JOIN_MAX, "rank {joiner} did not join");
         tokio::time::sleep(POLL).await;
     };
+    let used = (0..).zip(&cpu_before);
+    let used = used.map(|(rank, before)| cpu(cluster, rank).saturating_sub(*before));
+    let cpu_ms_other_max = used.max().unwrap_or(0) as f64 / 1e6;
     let (caught_up, until) = (began.elapsed(), Instant::now());
     let published = publishing.stop();
     let after = wire(&others).await?;
     let sent = wire_of(&status);
     let part = |at: usize| after.0[at] - before.0[at] + sent.0[at];
+    let worst = published.worst_within(began, until);
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     Ok(Join {
         listening_ms: ms(listening),
@@ -76,6 +81,10 @@ pub(super) async fn run(cluster: &mut Cluster, options: &Options) -> anyhow::Res
         other_bytes: part(2),
         publish_ms_before: published.within(calm, began),
         publish_ms_during: published.within(began, until),
+        publish_ms_during_worst: worst.map(|(_, there)| there),
+        worst: worst.and_then(|(rank, _)| u16::try_from(rank).ok()),
+        cpu_ms: cpu(cluster, joiner) as f64 / 1e6,
+        cpu_ms_other_max,
         memory_bytes: cluster.pid(joiner).and_then(process::memory_peak),
         failed: published
             .failed
