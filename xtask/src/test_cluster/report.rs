@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 
 use serde::Serialize;
 
-use super::fault::{FalseHitRate, Kind, Memory};
+use super::fault::{FalseHitRate, Kind, Membership, Memory};
 use super::netns::Means;
 use super::stats::{Distribution, Spread};
 use super::target::Target;
@@ -84,6 +84,9 @@ pub(crate) struct Report {
     /// From the end of each fault until the nodes had healed, where no other fault hid it; absent without faults.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) heal_ms: Option<Distribution>,
+    /// Who came and went at run time; absent where nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) membership: Option<Membership>,
     /// Faults after which the nodes did not heal.
     pub(crate) faults_unhealed: usize,
     /// How often a request was routed to copies that were not there; absent in a burst.
@@ -211,6 +214,21 @@ impl Display for Report {
                 "healed",
                 &format_args!("{count} times: p50 {p50:.0} ms, p99 {p99:.0} ms, max {max:.0} ms"),
             )?;
+        }
+        if let Some(came) = &self.membership {
+            let Membership {
+                joined,
+                replaced,
+                left,
+                forgotten,
+                join_ms,
+            } = came;
+            let Distribution { p50, max, .. } = join_ms.unwrap_or_default();
+            let text = format!(
+                "{joined} joined, {replaced} replaced (ready after p50 {p50:.0} ms, max {max:.0} ms), {left} left, \
+                 {forgotten} forgotten"
+            );
+            line("members", &text)?;
         }
         if let Some(rate) = self.false_hit_rate {
             let percent = |rate: Option<f64>| match rate {

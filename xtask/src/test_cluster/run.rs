@@ -15,8 +15,12 @@ use tokio::sync::watch;
 
 use super::audit::audit;
 use super::burst;
-use super::checker::{self, Checker, Tally};
-use super::fault::{Drive, Links, Outcome, Phases, Proxies, Schedule, forget_waits};
+use super::checker::{self, Checker, Event, Tally};
+use super::daemon::Daemon;
+use super::fault::{
+    Drive, JOINERS, Kind, Kinds, Links, Membership, Outcome, Phases, Proxies, Schedule,
+    forget_waits, joiner_role,
+};
 use super::feed::RecordFeed;
 use super::kill::{Kills, kill_in_turn};
 use super::netns::Netns;
@@ -26,6 +30,7 @@ use super::process;
 use super::propagation;
 use super::report::{HitRate, Recover, Report};
 use super::requests::{Requests, SYNTHETIC_ENDLESS};
+use super::roster::Roster;
 use super::stats::{Distribution, Spread, nearest};
 use super::sums::{Sums, digest};
 use super::target::Target;
@@ -52,7 +57,14 @@ pub(crate) async fn run(options: &Options, binary: PathBuf) -> anyhow::Result<Re
     let mut spec = spec(options, binary, key)?;
     // Its files go when the run ends.
     let pki = match options.tls {
-        true => Some(Pki::for_roles(&spec.binary, options.roles()).await?),
+        true => {
+            let pki = Pki::for_roles(&spec.binary, options.roles()).await?;
+            for number in 0..joiners(options) {
+                let (role, rank) = (joiner_role(number), options.nodes() + number);
+                pki.node(&spec.binary, role, rank).await?;
+            }
+            Some(pki)
+        }
         false => None,
     };
     spec.set.extend(pki.iter().flat_map(Pki::keys));
@@ -99,12 +111,13 @@ async fn start(options: &Options, mut spec: ClusterSpec) -> anyhow::Result<(Clus
     let start_max = spec.start_max;
     let links = match (&options.fault, options.netns) {
         (_, true) => {
-            let netns = Netns::make(options.nodes()).await?;
+            let netns = Netns::make(options.nodes() + joiners(options)).await?;
             netns.place(&mut spec)?;
             Links::Netns(netns)
         }
         (Some(_), false) => {
-            let proxies = Proxies::start(options.nodes(), options.seed).await?;
+            let nodes = options.nodes() + joiners(options);
+            let proxies = Proxies::start(nodes, options.seed).await?;
             spec.via = proxies.via();
             Links::Proxies(proxies)
         }
@@ -114,6 +127,15 @@ async fn start(options: &Options, mut spec: ClusterSpec) -> anyhow::Result<(Clus
     links.aim(&cluster)?;
     cluster.wait_ready(start_max).await?;
     Ok((cluster, links))
+}
+
+/// Returns how many ranks may join at run time.
+fn joiners(options: &Options) -> u16 {
+    let churns = |kinds: &Kinds| kinds.0.contains(&Kind::Churn);
+    match options.fault.as_ref().is_some_and(churns) {
+        true => JOINERS,
+        false => 0,
+    }
 }
 
 fn spec(options: &Options, binary: PathBuf, key: u64) -> anyhow::Result<ClusterSpec> {
@@ -154,7 +176,7 @@ async fn run_traffic(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let (events, inbox) = mpsc::channel();
-    let records: Vec<PathBuf> = (0..cluster.len())
+    let records: Vec<PathBuf> = (0..cluster.len() + joiners(options))
         .map(|rank| cluster.record(rank))
         .collect();
     let checker = std::thread::Builder::new()
@@ -163,10 +185,8 @@ async fn run_traffic(
             let make_feeds = || records.iter().cloned().map(RecordFeed::new).collect();
             checker::run(Checker::new(make_feeds), &inbox)
         })?;
-    let clients = (0..cluster.len())
-        .map(|rank| cluster.client(rank).clone())
-        .collect();
-    let traffic = Arc::new(Traffic::new(options, clients, events));
+    let roster = Roster::of(cluster);
+    let traffic = Arc::new(Traffic::new(options, roster.clone(), events.clone()));
     let total = requests.total;
     let began = Instant::now();
 
@@ -187,8 +207,17 @@ async fn run_traffic(
                 .drive(&mut requests, gate.subscribe())
                 .await)
         },
-        upset(cluster, links, options, (total, done), &gate),
+        upset(
+            cluster,
+            links,
+            options,
+            &roster,
+            &events,
+            (total, done),
+            &gate
+        ),
     )?;
+    drop(events);
     progress.abort();
     let took = began.elapsed();
     drop(traffic);
@@ -248,6 +277,8 @@ async fn upset(
     cluster: &mut Cluster,
     links: &Links,
     options: &Options,
+    roster: &Roster,
+    events: &mpsc::Sender<Event>,
     (total, done): (u64, watch::Receiver<u64>),
     gate: &watch::Sender<Gate>,
 ) -> anyhow::Result<Upset> {
@@ -255,9 +286,16 @@ async fn upset(
         let kills = kill_in_turn(cluster, options.kill, total, done, gate).await?;
         return Ok(Upset::Kills(kills));
     };
+    let daemon = Daemon {
+        binary: cluster.spec().binary.clone(),
+        token: links.token(),
+    };
     let drive = Drive {
         cluster,
         links,
+        roster,
+        daemon: &daemon,
+        events,
         schedule: &schedule,
         gate,
     };
@@ -394,6 +432,8 @@ fn report_faults(report: &mut Report, outcome: Outcome) -> Phases {
     report.faults_unhealed = outcome.sick.len();
     report.failures.extend(outcome.sick);
     report.memory_mb = Some(outcome.memory);
+    let came = outcome.membership;
+    report.membership = (came != Membership::default()).then_some(came);
     let healed = outcome.faults.iter().filter_map(|fault| fault.heal_ms);
     report.heal_ms = Distribution::of(&mut healed.collect::<Vec<_>>());
     report.faults = outcome.faults;

@@ -15,6 +15,7 @@ use super::checker::Event;
 use super::lookup::Lookup;
 use super::options::{Options, Speed};
 use super::requests::{Request, Requests};
+use super::roster::Roster;
 
 /// How long a request is tried before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,7 +48,7 @@ impl Gate {
 
 /// Everything that a request needs on its way.
 pub(crate) struct Traffic {
-    clients: Vec<Client>,
+    nodes: Roster,
     prefill: u16,
     engines: u16,
     routers: std::ops::Range<u16>,
@@ -133,14 +134,14 @@ struct Trip {
 }
 
 impl Traffic {
-    /// Returns the traffic of a cluster whose nodes are reached through `clients`, by rank.
+    /// Returns the traffic of a cluster of these nodes.
     pub(crate) fn new(
         options: &Options,
-        clients: Vec<Client>,
+        nodes: Roster,
         events: std::sync::mpsc::Sender<Event>,
     ) -> Self {
         Traffic {
-            clients,
+            nodes,
             prefill: options.prefill(),
             engines: options.engines(),
             routers: options.routers(),
@@ -262,7 +263,10 @@ impl Traffic {
         let decodes = self.engines - self.prefill;
         let first = chosen.saturating_sub(self.prefill);
         for step in 0.. {
-            let rank = self.prefill + (first + step % decodes) % decodes;
+            let rank = match step {
+                0 => chosen,
+                _ => self.prefill + (first + step % decodes) % decodes,
+            };
             match self.run(rank, request.transferred_body(), trip).await {
                 Ok(_) => {
                     trip.fallbacks += u64::from(rank != chosen);
@@ -343,11 +347,16 @@ impl Traffic {
         path: &str,
         body: String,
     ) -> Result<T, ClientError> {
-        let client = &self.clients[usize::from(rank)];
-        let Some(limit) = self.step_max else {
-            return post(client, path, body).await;
+        let Some(client) = self.nodes.get(rank) else {
+            return Err(ClientError::Unreachable {
+                url: path.to_owned(),
+                why: format!("rank {rank} is gone for good"),
+            });
         };
-        let answer = tokio::time::timeout(limit, post(client, path, body)).await;
+        let Some(limit) = self.step_max else {
+            return post(&client, path, body).await;
+        };
+        let answer = tokio::time::timeout(limit, post(&client, path, body)).await;
         answer.unwrap_or_else(|_| {
             Err(ClientError::Unreachable {
                 url: format!("{}{path}", client.base()),

@@ -94,14 +94,22 @@ impl ClusterSpec {
 
     /// Returns the mesh and the admin address of each node, where those without a host have these ports.
     pub(super) fn addresses(&self, mesh: &[u16], admin: &[u16]) -> Vec<[String; 2]> {
-        let own = |(rank, ports): (usize, (&u16, &u16))| match self.hosts.get(rank) {
+        let ports = mesh.iter().zip(admin);
+        let all = (0..).zip(ports);
+        all.map(|(rank, (&mesh, &admin))| self.address(rank, 0, [mesh, admin]))
+            .collect()
+    }
+
+    /// Returns the mesh and the admin address of a process that takes a rank after `moves` others: on its host, or else
+    /// at these ports.
+    pub(super) fn address(&self, rank: u16, moves: u16, ports: [u16; 2]) -> [String; 2] {
+        match self.hosts.get(usize::from(rank)) {
             Some(host) => [
-                format!("{}:{}", host.mesh, HOST_PORTS[0]),
-                format!("{}:{}", host.admin, HOST_PORTS[1]),
+                format!("{}:{}", host.mesh, HOST_PORTS[0] + moves),
+                format!("{}:{}", host.admin, HOST_PORTS[1] + moves),
             ],
-            None => [ports.0, ports.1].map(|port| format!("{}:{port}", Ipv4Addr::LOCALHOST)),
-        };
-        mesh.iter().zip(admin).enumerate().map(own).collect()
+            None => ports.map(|port| format!("{}:{port}", Ipv4Addr::LOCALHOST)),
+        }
     }
 
     /// Draws what nobody chose and all nodes must agree on.

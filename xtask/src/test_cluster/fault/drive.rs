@@ -5,25 +5,40 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use radixmesh::admin::api::StatusResponse;
+use radixmeshd::client::Client;
 use radixmeshd::cluster::Cluster;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::super::checker::Event;
+use super::super::daemon::Daemon;
 use super::super::process;
 use super::super::report::FaultReport;
+use super::super::roster::Roster;
+use super::super::stats::Distribution;
 use super::super::sums::Sums;
 use super::super::torn;
 use super::super::traffic::Gate;
 use super::heal::{HEAL_MAX, Healing, Patient};
+use super::joiner_role;
 use super::kind::Kind;
 use super::links::Links;
+use super::membership::Membership;
 use super::memory::{Memory, Moment};
 use super::phases::{Halt, Phases};
-use super::schedule::{Fault, How, Schedule};
+use super::schedule::{Fault, How, Schedule, Strike};
 
 /// Pause between two looks at the memory of the nodes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Pause between two looks at a node that joins.
+const POLL: Duration = Duration::from_millis(10);
+/// How long it may take to be ready.
+const READY_MAX: Duration = Duration::from_secs(60);
+/// How long a process may take to end after its node left.
+const GONE_MAX: Duration = Duration::from_secs(10);
+/// Later than the end of any run.
+const NEVER: Duration = Duration::from_secs(1 << 30);
 
 /// What carrying out needs.
 pub(crate) struct Drive<'a> {
@@ -31,8 +46,14 @@ pub(crate) struct Drive<'a> {
     pub(crate) cluster: &'a mut Cluster,
     /// Their links.
     pub(crate) links: &'a Links,
+    /// Where requests find them.
+    pub(crate) roster: &'a Roster,
+    /// The operator's hand.
+    pub(crate) daemon: &'a Daemon,
     /// What happens.
     pub(crate) schedule: &'a Schedule,
+    /// Tells the checker which logs may be dropped.
+    pub(crate) events: &'a std::sync::mpsc::Sender<Event>,
     /// Ends the traffic.
     pub(crate) gate: &'a watch::Sender<Gate>,
 }
@@ -50,6 +71,8 @@ pub(crate) struct Outcome {
     pub(crate) sick: Vec<String>,
     /// Resident memory of the nodes.
     pub(crate) memory: Memory,
+    /// Who came and went.
+    pub(crate) membership: Membership,
     /// What dead lives had counted.
     pub(crate) lives: Sums,
     /// Ranks whose process was stopped in this life: their longest wait of a publish says nothing.
@@ -60,7 +83,7 @@ pub(crate) struct Outcome {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Begin(usize),
-    Strike(u16),
+    Strike(Strike),
     End(usize),
     Middle,
 }
@@ -72,6 +95,12 @@ struct Run<'a> {
     /// Ranks that suffer something at the moment.
     suffering: watch::Sender<BTreeSet<u16>>,
     healing: JoinSet<(usize, Healing)>,
+    /// Ranks that the churn at hand struck.
+    struck: BTreeSet<u16>,
+    /// Nodes that are on their way to be ready.
+    joining: JoinSet<Result<Duration, String>>,
+    /// Members that are on their way to be forgotten.
+    forgetting: JoinSet<anyhow::Result<()>>,
     last_ended: Option<usize>,
     outcome: Outcome,
 }
@@ -89,6 +118,9 @@ impl Drive<'_> {
             active: BTreeSet::new(),
             suffering: watch::Sender::new(BTreeSet::new()),
             healing: JoinSet::new(),
+            struck: BTreeSet::new(),
+            joining: JoinSet::new(),
+            forgetting: JoinSet::new(),
             last_ended: None,
             outcome: Outcome {
                 faults: schedule.faults.iter().map(planned).collect(),
@@ -101,6 +133,7 @@ impl Drive<'_> {
                 healed: Duration::ZERO,
                 sick: Vec::new(),
                 memory: Memory::default(),
+                membership: Membership::default(),
                 lives: Sums::default(),
                 stopped: BTreeSet::new(),
             },
@@ -109,6 +142,7 @@ impl Drive<'_> {
             run.wait_until(began + at).await?;
             run.step(step).await?;
         }
+        run.settled().await;
         run.healed().await;
         run.wait_until(began + schedule.length).await?;
         run.look(Some(Moment::End));
@@ -118,6 +152,27 @@ impl Drive<'_> {
             ..Gate::OPEN
         });
         Ok(run.outcome)
+    }
+}
+
+impl Drive<'_> {
+    /// Returns the rank behind those that the cluster began with.
+    fn first_joiner(&self) -> u16 {
+        let spec = self.cluster.spec();
+        u16::try_from(spec.prefill + spec.decode + spec.router).expect("a rank is 16 bits wide")
+    }
+}
+
+/// Waits until a node is ready; returns how long that took since then.
+async fn ready(rank: u16, node: Client, since: Instant) -> Result<Duration, String> {
+    loop {
+        if node.ready().await.unwrap_or(false) {
+            return Ok(since.elapsed());
+        }
+        if since.elapsed() > READY_MAX {
+            return Err(format!("rank {rank} joined and did not become ready"));
+        }
+        tokio::time::sleep(POLL).await;
     }
 }
 
@@ -138,7 +193,8 @@ fn steps(schedule: &Schedule) -> Vec<(Duration, Step)> {
     for (number, fault) in schedule.faults.iter().enumerate() {
         steps.push((fault.begin, Step::Begin(number)));
         if let How::Strikes(strikes) = &fault.how {
-            steps.extend(strikes.iter().map(|&(at, rank)| (at, Step::Strike(rank))));
+            let strikes = strikes.iter();
+            steps.extend(strikes.map(|&(at, strike)| (at, Step::Strike(strike))));
         }
         steps.push((fault.end, Step::End(number)));
     }
@@ -171,10 +227,7 @@ impl Run<'_> {
         match step {
             Step::Begin(number) => self.begin(number).await,
             Step::End(number) => self.end(number).await,
-            Step::Strike(rank) => {
-                self.kill(rank).await?;
-                self.restart(rank).await
-            }
+            Step::Strike(strike) => self.strike(strike).await,
             Step::Middle => {
                 self.look(Some(Moment::Middle));
                 Ok(())
@@ -188,8 +241,104 @@ impl Run<'_> {
 
     fn tell_suffering(&self) {
         let active = self.active.iter();
-        let nodes = active.flat_map(|&number| self.fault(number).nodes.iter().copied());
+        let nodes = active.flat_map(|&number| self.fault(number).nodes.iter());
+        let nodes = nodes.chain(&self.struck).copied();
         self.suffering.send_replace(nodes.collect());
+    }
+
+    async fn strike(&mut self, strike: Strike) -> anyhow::Result<()> {
+        let (Strike::Restart(rank)
+        | Strike::Replace(rank)
+        | Strike::Join(rank)
+        | Strike::Leave(rank)
+        | Strike::Forget(rank)) = strike;
+        self.struck.insert(rank);
+        self.tell_suffering();
+        let seconds = self.began.elapsed().as_secs_f64();
+        eprintln!("{seconds:7.2} s: {strike:?}");
+        match strike {
+            Strike::Restart(rank) => {
+                self.kill(rank).await?;
+                self.restart(rank).await
+            }
+            Strike::Replace(rank) => {
+                self.kill(rank).await?;
+                let began = Instant::now();
+                let replaced = self.drive.cluster.replace(rank).await;
+                replaced.with_context(|| format!("rank {rank} was not replaced"))?;
+                self.runs_again(rank);
+                self.outcome.membership.replaced += 1;
+                self.has_come(rank, began)
+            }
+            Strike::Join(rank) => {
+                let role = joiner_role(rank - self.drive.first_joiner());
+                let began = Instant::now();
+                let joined = self.drive.cluster.join(role).await;
+                let joined = joined.with_context(|| format!("rank {rank} did not join"))?;
+                anyhow::ensure!(joined == rank, "rank {joined} joined instead of {rank}");
+                self.outcome.membership.joined += 1;
+                self.has_come(rank, began)
+            }
+            Strike::Leave(rank) => self.leave(rank).await,
+            Strike::Forget(rank) => {
+                self.may_forget(rank);
+                self.kill(rank).await?;
+                self.drive.roster.remove(rank);
+                self.outcome.membership.forgotten += 1;
+                let (daemon, roster) = (self.drive.daemon.clone(), self.drive.roster.clone());
+                self.forgetting
+                    .spawn(async move { daemon.forget(rank, &roster).await });
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets requests and links find a node at a new address, and measures when it is ready.
+    fn has_come(&mut self, rank: u16, began: Instant) -> anyhow::Result<()> {
+        let cluster = &self.drive.cluster;
+        self.drive.links.aim(cluster)?;
+        let client = cluster.client(rank).clone();
+        self.drive.roster.set(rank, client.clone());
+        self.joining.spawn(ready(rank, client, began));
+        Ok(())
+    }
+
+    async fn leave(&mut self, rank: u16) -> anyhow::Result<()> {
+        self.may_forget(rank);
+        let cluster = &mut *self.drive.cluster;
+        let client = cluster.client(rank).clone();
+        let status = client.status().await?;
+        self.outcome.lives.add(&status, cluster.pid(rank));
+        let left = self.drive.daemon.leave(&client).await;
+        left.with_context(|| format!("rank {rank} did not leave"))?;
+        let gone = self.drive.cluster.wait_gone(rank, GONE_MAX).await;
+        gone.with_context(|| format!("rank {rank} left and did not end"))?;
+        self.halts(rank, true);
+        self.drive.roster.remove(rank);
+        self.outcome.membership.left += 1;
+        Ok(())
+    }
+
+    fn may_forget(&self, rank: u16) {
+        let told = self.drive.events.send(Event::MayForget { rank });
+        told.expect("the checker outlives the traffic");
+    }
+
+    /// Waits until whoever joined is ready and whoever should be is forgotten.
+    async fn settled(&mut self) {
+        let mut took = Vec::new();
+        while let Some(joined) = self.joining.join_next().await {
+            match joined.expect("looking at a node does not panic") {
+                Ok(ready) => took.push(ready.as_secs_f64() * 1e3),
+                Err(lack) => self.outcome.sick.push(lack),
+            }
+        }
+        self.outcome.membership.join_ms = Distribution::of(&mut took);
+        while let Some(forgotten) = self.forgetting.join_next().await {
+            if let Err(error) = forgotten.expect("asking a node does not panic") {
+                self.outcome.sick.push(format!("{error:#}"));
+            }
+        }
     }
 
     async fn begin(&mut self, number: usize) -> anyhow::Result<()> {
@@ -242,6 +391,10 @@ impl Run<'_> {
             Kind::Churn => {}
             Kind::Partition | Kind::OneWay | Kind::Slow | Kind::Flap => self.apply().await?,
         }
+        let mut target: Vec<u16> = fault.nodes.clone();
+        if fault.kind == Kind::Churn {
+            target.extend(std::mem::take(&mut self.struck));
+        }
         self.tell_suffering();
         let report = &mut self.outcome.faults[number];
         report.end_s = self.began.elapsed().as_secs_f64();
@@ -251,12 +404,9 @@ impl Run<'_> {
             self.outcome.phases.others.push((at(start), at(end)));
         }
         eprintln!("{end:7.2} s: {} of {:?} ends", fault.kind, fault.nodes);
-        let cluster = &self.drive.cluster;
         let patient = Patient {
-            nodes: (0..cluster.len())
-                .map(|rank| cluster.client(rank).clone())
-                .collect(),
-            target: fault.nodes,
+            nodes: self.drive.roster.clone(),
+            target,
         };
         let suffering = self.suffering.subscribe();
         self.last_ended = Some(number);
@@ -275,7 +425,7 @@ impl Run<'_> {
         let halted = self.outcome.phases.halted.entry(rank).or_default();
         halted.push(Halt {
             from: now,
-            to: now + HEAL_MAX,
+            to: now + NEVER,
             dead,
         });
     }

@@ -1,6 +1,6 @@
 //! How long the cluster needs to be whole again after a fault, while others may happen elsewhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use radixmesh::admin::api::StatusResponse;
@@ -8,6 +8,7 @@ use radixmeshd::client::Client;
 use tokio::sync::watch;
 
 use super::super::goal::Goal;
+use super::super::roster::Roster;
 
 /// Pause between two looks at a node that heals.
 const POLL: Duration = Duration::from_millis(10);
@@ -31,8 +32,8 @@ pub(super) enum Healing {
 /// The nodes that are looked at.
 #[derive(Clone, Debug)]
 pub(super) struct Patient {
-    /// Clients of all nodes, by rank.
-    pub(super) nodes: Vec<Client>,
+    /// Who is there.
+    pub(super) nodes: Roster,
     /// To whom the fault happened.
     pub(super) target: Vec<u16>,
 }
@@ -47,11 +48,8 @@ impl Patient {
             if self.target.iter().all(|rank| suffers.contains(rank)) {
                 return Healing::Masked;
             }
-            let well: BTreeSet<u16> = (0..)
-                .zip(&self.nodes)
-                .map(|(rank, _)| rank)
-                .filter(|rank| !suffers.contains(rank))
-                .collect();
+            let mut well = self.nodes.all();
+            well.retain(|rank, _| !suffers.contains(rank));
             tokio::select! {
                 biased;
                 changed = suffering.changed() => if changed.is_err() {
@@ -68,9 +66,8 @@ impl Patient {
     /// Waits until these nodes are whole.
     ///
     /// Errors: what one of them lacks when the time is over.
-    async fn whole(&self, well: &BTreeSet<u16>, since: Instant) -> Result<(), String> {
-        let client = |rank: u16| &self.nodes[usize::from(rank)];
-        let clients: Vec<Client> = well.iter().map(|&rank| client(rank).clone()).collect();
+    async fn whole(&self, well: &BTreeMap<u16, Client>, since: Instant) -> Result<(), String> {
+        let clients: Vec<Client> = well.values().cloned().collect();
         let goal = loop {
             match Goal::of(&clients).await {
                 Ok(goal) => break goal,
@@ -102,9 +99,9 @@ async fn pause(since: Instant, lack: impl FnOnce() -> String) -> Result<(), Stri
 }
 
 /// Returns what a node lacks: a member among the well ones, or ops.
-fn lack(status: &StatusResponse, goal: &Goal, well: &BTreeSet<u16>) -> Option<String> {
+fn lack(status: &StatusResponse, goal: &Goal, well: &BTreeMap<u16, Client>) -> Option<String> {
     let rank = status.rank;
-    for &other in well {
+    for &other in well.keys() {
         let member = status.members.iter().find(|member| member.rank == other);
         if !member.is_some_and(|member| member.up && member.ready) {
             return Some(format!(

@@ -1,5 +1,7 @@
 //! What makes the links between nodes suffer: a proxy in front of each, or the system's own network.
 
+use std::path::PathBuf;
+
 use radixmeshd::cluster::Cluster;
 
 use super::super::netns::Netns;
@@ -18,7 +20,15 @@ pub(crate) enum Links {
 }
 
 impl Links {
-    /// Lets links work, once the nodes of a cluster listen.
+    /// Returns the file with the token of the admin ports, where they have one.
+    pub(crate) fn token(&self) -> Option<PathBuf> {
+        match self {
+            Links::Netns(netns) => Some(netns.token()),
+            Links::Plain | Links::Proxies(_) => None,
+        }
+    }
+
+    /// Lets links work to all nodes that a cluster has now.
     ///
     /// Errors: the address of a node is none.
     pub(crate) fn aim(&self, cluster: &Cluster) -> anyhow::Result<()> {

@@ -65,19 +65,24 @@ impl Claim {
         Ipv4Addr::new(198, 19, self.id, (host + 1).to_le_bytes()[0])
     }
 
-    /// Writes a fresh token for the admin ports; returns it and where it is.
+    /// Returns where the token of the admin ports is.
+    pub(super) fn token_path(&self) -> PathBuf {
+        token_path(self.id)
+    }
+
+    /// Writes a fresh token for the admin ports and returns it.
     ///
     /// Errors: it cannot be written.
-    pub(super) fn token(&self) -> anyhow::Result<(String, PathBuf)> {
+    pub(super) fn token(&self) -> anyhow::Result<String> {
         let token = format!("{:032x}", fastrand::u128(..));
-        let path = token_path(self.id);
+        let path = self.token_path();
         // One of a dead run may be there.
         let _ = fs::remove_file(&path);
         let mut options = OpenOptions::new();
         let opened = options.write(true).create_new(true).mode(0o600).open(&path);
         std::io::Write::write_all(&mut opened?, token.as_bytes())
             .with_context(|| format!("{} cannot be written", path.display()))?;
-        Ok((token, path))
+        Ok(token)
     }
 }
 

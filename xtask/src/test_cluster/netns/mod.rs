@@ -16,6 +16,7 @@ mod rules;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -122,6 +123,11 @@ impl Netns {
         Ok(())
     }
 
+    /// Returns where the token of the admin ports is.
+    pub(crate) fn token(&self) -> PathBuf {
+        self.claim.token_path()
+    }
+
     /// Returns what the system offers.
     pub(crate) fn means(&self) -> &Means {
         &self.means
@@ -147,8 +153,8 @@ impl Netns {
                 .to_vec(),
         };
         spec.hosts = (0..self.nodes).map(host).collect();
-        let (token, file) = self.claim.token()?;
-        let text = toml::Value::from(file.to_string_lossy().into_owned()).to_string();
+        let token = self.claim.token()?;
+        let text = toml::Value::from(self.token().to_string_lossy().into_owned()).to_string();
         spec.set.push(("admin_token_file".to_owned(), text));
         spec.admin_token = Some(Token::new(&token).map_err(anyhow::Error::msg)?);
         let sealed = spec.set.iter().any(|(key, _)| key == "security.ca_file");
