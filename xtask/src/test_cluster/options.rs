@@ -80,8 +80,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "burst")]
     pub(crate) kill: u16,
     /// Let these faults happen, one at a time or two at once, in an order drawn from the seed: `kill` (SIGKILL, then a
-    /// restart), `pause` (SIGSTOP, SIGCONT), `partition`, `one-way`, `slow`, `flap`, `churn` (killed and restarted in
-    /// quick succession), or `mixed`: all. Every link between two nodes then goes through a proxy.
+    /// restart), `pause` (SIGSTOP, SIGCONT), `partition`, `one-way`, `slow`, `flap`, `churn` (in quick succession members
+    /// are killed and restarted, replaced, join, leave and are forgotten), or `mixed`: all. Every link between two nodes then goes through a proxy.
     #[arg(long, value_name = "FAULT,..", requires = "seconds", conflicts_with_all = ["burst", "kill"])]
     pub(crate) fault: Option<Kinds>,
     /// Run each node in a network namespace of its own, linked by a bridge, instead of on loopback. Faults then happen in

@@ -53,6 +53,10 @@ pub(crate) struct Join {
     pub(crate) snapshot_bytes: u64,
     /// Bytes of all other frames.
     pub(crate) other_bytes: u64,
+    /// Snapshots that nodes began to send.
+    pub(crate) snapshots_sent: u64,
+    /// Snapshots that the joining node took: as many as there are logs that it could not pull op by op.
+    pub(crate) snapshots_loaded: Option<u64>,
     /// How long publishes at other nodes took before, over HTTP. Unit: ms.
     pub(crate) publish_ms_before: Option<Distribution>,
     /// How long they took until it had caught up. Unit: ms.
@@ -116,6 +120,8 @@ impl Display for Join {
             ops_bytes,
             snapshot_bytes,
             other_bytes,
+            snapshots_sent,
+            snapshots_loaded,
             cpu_ms,
             cpu_ms_other_max,
             ..
@@ -125,7 +131,8 @@ impl Display for Join {
             f,
             "listens after {listening_ms:.0} ms, ready after {ready_ms:.0} ms, caught up after {caught_up_ms:.0} ms; \
              processor time {cpu_ms:.0} ms, of another node {cpu_ms_other_max:.0} ms at most; {bytes} bytes, \
-             {snapshot_bytes} of them snapshots; publishes before: {}; during: {}; at rank {}: {}",
+             {snapshot_bytes} of them snapshots ({} taken of {snapshots_sent} begun); publishes before: {}; during: {}; at rank {}: {}",
+            snapshots_loaded.unwrap_or(0),
             Ms(self.publish_ms_before),
             Ms(self.publish_ms_during),
             self.worst.unwrap_or_default(),

@@ -22,9 +22,9 @@ const POLL: Duration = Duration::from_millis(2);
 /// Tokens of each publish meanwhile, at least a page.
 const PUBLISH_TOKENS: u32 = 16;
 
-/// Bytes that nodes sent, by what is in them.
+/// Bytes that nodes sent, by what is in them, and the snapshots that they began to send.
 #[derive(Clone, Copy, Debug, Default)]
-struct Wire([u64; 3]);
+struct Wire([u64; 4]);
 
 /// Lets the last node join anew.
 ///
@@ -79,6 +79,8 @@ pub(super) async fn run(cluster: &mut Cluster, options: &Options) -> anyhow::Res
         ops_bytes: part(0),
         snapshot_bytes: part(1),
         other_bytes: part(2),
+        snapshots_sent: part(3),
+        snapshots_loaded: status.counters.get("log_snapshots_loaded").copied(),
         publish_ms_before: published.within(calm, began),
         publish_ms_during: published.within(began, until),
         publish_ms_during_worst: worst.map(|(_, there)| there),
@@ -105,6 +107,11 @@ async fn wire(nodes: &[Client]) -> anyhow::Result<Wire> {
 }
 
 fn wire_of(status: &StatusResponse) -> Wire {
-    let names = ["data_bytes_out", "snapshot_bytes_out", "control_bytes_out"];
+    let names = [
+        "data_bytes_out",
+        "snapshot_bytes_out",
+        "control_bytes_out",
+        "log_snapshots_sent",
+    ];
     Wire(names.map(|name| status.counters.get(name).copied().unwrap_or(0)))
 }
