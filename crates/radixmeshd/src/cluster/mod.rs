@@ -115,10 +115,9 @@ impl Cluster {
             let client = Client::new(admin).map_err(ClusterError::Client)?;
             let client = client.with_token(spec.admin_token.clone());
             let mut config = config.clone();
-            let seen = spec.seen_by(rank, &addresses);
-            if seen != addresses {
+            if let Some(own) = spec.own_toml(rank, &addresses, &dir.path) {
                 config = dir.path.join(format!("node-{rank}.toml"));
-                std::fs::write(&config, spec.toml(&seen, &dir.path)).map_err(ClusterError::Dir)?;
+                std::fs::write(&config, own).map_err(ClusterError::Dir)?;
             }
             nodes.push(Node {
                 role,
