@@ -317,13 +317,14 @@ impl Cluster {
     fn joiner_config(&self, rank: u16) -> Result<PathBuf, ClusterError> {
         let seeds = self.nodes.iter().take(self.spec.roles().len());
         let seeds: Vec<String> = seeds.map(|node| node.mesh.clone()).collect();
-        let seen = self.spec.seen_by(usize::from(rank), &seeds);
-        if seen == seeds {
+        let own = self
+            .spec
+            .own_toml(usize::from(rank), &seeds, &self.dir.path);
+        let Some(own) = own else {
             return Ok(self.config.clone());
-        }
+        };
         let config = self.dir.path.join(format!("node-{rank}.toml"));
-        let toml = self.spec.toml(&seen, &self.dir.path);
-        std::fs::write(&config, toml).map_err(ClusterError::Dir)?;
+        std::fs::write(&config, own).map_err(ClusterError::Dir)?;
         Ok(config)
     }
 

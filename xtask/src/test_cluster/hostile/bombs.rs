@@ -143,12 +143,28 @@ fn bombs(me: OriginId) -> Vec<Vec<u8>> {
         frame(3, &[&[5, 1], &HUGE]),
         frame(3, &[&[6], &ENDLESS]),
         frame(3, &[&[99]]),
-        // Heartbeat and readiness.
-        frame(4, &[&ENDLESS]),
+        // Readiness.
         frame(5, &[&[7]]),
         frame(5, &[&[1, 1]]),
-        // No such kind, no such version, no frame.
+        // Each message of the topology: heartbeat, both halves of a question, digest; then 2^60 records, one more than
+        // a frame may have, a record with an endless address, and a kind that is none.
+        frame(6, &[&[0], &ENDLESS]),
+        frame(6, &[&[1], &ENDLESS]),
+        frame(6, &[&[2, 1, 1, 7]]),
+        frame(6, &[&[3], &ENDLESS]),
+        frame(6, &[&[4], &HUGE]),
+        frame(6, &[&[4, 0x81, 0x02]]),
+        frame(6, &[&[4, 1, 0, 0], &HUGE]),
+        frame(6, &[&[99]]),
+        // A token of a ring check: no round, 2^60 members.
+        frame(7, &[&ENDLESS]),
+        frame(7, &[&[0, 1, 1, 1, 0, 0], &HUGE]),
+        // What only travels in a handshake.
+        frame(8, &[&[0, 1, b'x']]),
+        frame(9, &[&[0], &HUGE]),
+        // No such kind (4 was one once), no such version, no frame.
         frame(0, &[&HUGE]),
+        frame(4, &[&ENDLESS]),
         frame(200, &[&HUGE]),
         vec![wire::VERSION + 1, 1, 0],
         vec![wire::VERSION],

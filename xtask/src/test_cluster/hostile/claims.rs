@@ -1,10 +1,15 @@
 //! Who says the wrong thing of itself: another cluster, other settings, another node; a certificate that is over, of
 //! another CA, or of somebody else.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
+use radixmesh::node::wire::{Introduction, encode_introduction};
 use radixmesh::topology::Role;
-use radixmesh::transport::{Identity, NodeId, RejectReason, Tcp, Transport};
+use radixmesh::transport::{
+    ConnectError, HandshakeError, Identity, Limits, NodeId, RejectReason, Tcp, Transport,
+};
 use radixmeshd::cert::Node;
 
 use super::super::member;
@@ -95,6 +100,87 @@ fn tries(tries: u64) -> Done {
         expected: tries,
         honest: None,
     }
+}
+
+/// Wants to join with something wrong in the introduction.
+///
+/// Errors: something was let in, or refused for another reason.
+pub(super) async fn introductions(
+    ground: &mut Ground,
+    transport: &dyn Transport,
+) -> anyhow::Result<()> {
+    let address = ground.address();
+    let right = member::identity(transport, &address, ME).await?;
+    let as_rank = |rank: u64| Identity {
+        node: NodeId(rank),
+        ..right
+    };
+    let free = u64::from(ground.nodes()) + 100;
+    let live = u64::from(VICTIM) + 1;
+    let ask = |role, address: &str| {
+        let address = address.to_owned();
+        encode_introduction(&Introduction { role, address }).to_vec()
+    };
+    let good = ask(Role::Prefill, "127.0.0.1:1");
+    let endless = [&good[..3], &[0xff; 9], &[1], &[b'x'; 300]].concat();
+    let long = ask(Role::Prefill, &"x".repeat(2_000));
+    let claims = [
+        (
+            "an introduction of nothing",
+            free,
+            vec![0xff; 2_000],
+            RejectReason::Introduction,
+        ),
+        (
+            "an introduction with an endless address",
+            free,
+            endless,
+            RejectReason::Introduction,
+        ),
+        (
+            "an introduction with a long address",
+            free,
+            long,
+            RejectReason::Introduction,
+        ),
+        (
+            "an introduction as the victim",
+            u64::from(VICTIM),
+            good.clone(),
+            RejectReason::OwnNode,
+        ),
+        (
+            "an introduction as a rank that is too high",
+            1 << 40,
+            good.clone(),
+            RejectReason::Introduction,
+        ),
+        (
+            "an introduction as a member that lives elsewhere",
+            live,
+            good,
+            RejectReason::RankTaken,
+        ),
+    ];
+    for (name, rank, request, reason) in claims {
+        let battle = ground.begin(name).await?;
+        for _ in 0..TRIES {
+            let who = Arc::new(as_rank(rank));
+            let asked = transport
+                .introduce(&address, who, Limits::default(), &request)
+                .await;
+            match asked {
+                Err(ConnectError::Handshake {
+                    source: HandshakeError::RejectedByPeer(rejection),
+                    ..
+                }) => anyhow::ensure!(rejection.reason == reason, "{name}: {rejection}"),
+                Err(error) => return Err(error).context("neither let in nor refused"),
+                Ok((peer, _)) => anyhow::bail!("{name}: {peer} let it in"),
+            }
+        }
+        ground.end_of(battle, tries(TRIES)).await?;
+    }
+    Ok(())
 }
 
 /// Dials with certificates that are no good, and without.

@@ -68,6 +68,7 @@ async fn plain(options: &Options, binary: &Path, report: &mut HostileReport) -> 
     strangers::random_bytes(&mut ground).await?;
     strangers::damaged_frames(&mut ground).await?;
     claims::identities(&mut ground, &transport).await?;
+    claims::introductions(&mut ground, &transport).await?;
     bombs::undecodable(&mut ground, &transport).await?;
     bombs::absurd(&mut ground, &transport).await?;
     strangers::many_connections(&mut ground, &transport).await?;

@@ -1,9 +1,9 @@
 //! Heartbeats over a limited link while snapshots fill it. This process takes the place of rank 0, pulls every log through
 //! a narrow proxy, again and again, and times its own heartbeats on the same connection.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use faultnet::{Condition, Proxy};
 use oplog::{Message, VersionVector};
 use radix_core::id::{Incarnation, OriginId, Rank, Seq};
 use radixmesh::node::wire::{self, Frame};
-use radixmesh::topology::Heartbeat;
+use radixmesh::topology::{Heartbeat, Message as Topology};
 use radixmesh::transport::{Handler, Lane, Peer, Tcp, Verdict};
 use radixmeshd::cluster::Cluster;
 use tokio::runtime::{Builder, Runtime};
@@ -56,7 +56,10 @@ enum News {
 
 /// Takes what the peer says, at once: times are taken here.
 struct Ear {
-    sent: Mutex<VecDeque<Instant>>,
+    /// By number: when it was sent.
+    sent: Mutex<BTreeMap<u32, Instant>>,
+    /// The number of the next one.
+    next: AtomicU32,
     trips_ms: Mutex<Vec<f64>>,
     bytes: AtomicU64,
     news: mpsc::UnboundedSender<News>,
@@ -66,8 +69,8 @@ impl Handler for Ear {
     fn on_frame(&self, _: &Peer, _: Lane, frame: &[u8]) -> Verdict {
         self.bytes.fetch_add(frame.len() as u64, Relaxed);
         let news = match wire::decode(&Bytes::copy_from_slice(frame)) {
-            Ok(Frame::Heartbeat(beat)) if !beat.echo => {
-                if let Some(sent) = lock(&self.sent).pop_front() {
+            Ok(Frame::Topology(Topology::Heartbeat(beat))) if !beat.echo => {
+                if let Some(sent) = lock(&self.sent).remove(&beat.nonce) {
                     let trip = sent.elapsed().as_secs_f64() * 1e3;
                     lock(&self.trips_ms).push(trip);
                 }
@@ -157,6 +160,7 @@ async fn measure(address: &str, options: &Options, transport: &Tcp) -> anyhow::R
     let (sender, mut news) = mpsc::unbounded_channel();
     let ear = Arc::new(Ear {
         sent: Mutex::default(),
+        next: AtomicU32::new(1),
         trips_ms: Mutex::default(),
         bytes: AtomicU64::new(0),
         news: sender,
@@ -215,15 +219,17 @@ async fn measure(address: &str, options: &Options, transport: &Tcp) -> anyhow::R
 async fn beat(member: &Member, ear: &Ear, me: OriginId) {
     let until = Instant::now() + PART;
     while Instant::now() < until {
-        lock(&ear.sent).push_back(Instant::now());
-        let beat = Frame::Heartbeat(Heartbeat {
+        let nonce = ear.next.fetch_add(1, Relaxed);
+        lock(&ear.sent).insert(nonce, Instant::now());
+        let beat = Frame::Topology(Topology::Heartbeat(Heartbeat {
             ttl: 1,
             echo: true,
             inc: me.inc,
             seq: Seq::ZERO,
-        });
+            nonce,
+        }));
         if !say(member, &beat) {
-            lock(&ear.sent).pop_back();
+            lock(&ear.sent).remove(&nonce);
         }
         tokio::time::sleep(BEAT_EVERY).await;
     }
