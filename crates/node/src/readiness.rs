@@ -16,8 +16,13 @@ pub(crate) struct Readiness {
     deadline: Option<Timestamp>,
     /// What each linked peer said of itself.
     peers: BTreeMap<Rank, bool>,
-    target: Option<(Rank, VersionVector)>,
+    /// The first offer of each Ready peer. One of them must be reached; which one is not known beforehand,
+    /// because a peer may stand still with ops that nobody else has.
+    targets: BTreeMap<Rank, VersionVector>,
 }
+
+/// Peers whose offers are remembered by a node that joins. More would help nobody.
+const TARGETS_MAX: usize = 8;
 
 /// What the decision looks at.
 pub(crate) struct Surroundings<'a> {
@@ -35,7 +40,7 @@ impl Readiness {
             ready: false,
             deadline: Some(now.after(cold_start)),
             peers: BTreeMap::new(),
-            target: None,
+            targets: BTreeMap::new(),
         }
     }
 
@@ -55,13 +60,13 @@ impl Readiness {
     /// A peer whose link is down is no base to join from: the next Ready one is.
     pub(crate) fn peer_lost(&mut self, peer: Rank) {
         self.peers.remove(&peer);
-        self.target.take_if(|(from, _)| *from == peer);
+        self.targets.remove(&peer);
     }
 
     /// The first offer of a Ready peer is what must be reached; later ones would move the goal for ever.
     pub(crate) fn offered(&mut self, peer: Rank, vector: &VersionVector) {
-        if !self.ready && self.target.is_none() && self.is_peer_ready(peer) {
-            self.target = Some((peer, vector.clone()));
+        if !self.ready && self.targets.len() < TARGETS_MAX && self.is_peer_ready(peer) {
+            self.targets.entry(peer).or_insert_with(|| vector.clone());
         }
     }
 
@@ -71,27 +76,65 @@ impl Readiness {
             return false;
         }
         self.deadline.take_if(|at| *at <= now);
-        self.ready = match &self.target {
-            Some((_, target)) => target.0.iter().all(|(rank, want)| {
+        let reached = |target: &VersionVector| {
+            target.0.iter().all(|(rank, want)| {
                 *rank == around.me
                     || around
                         .applied
                         .0
                         .get(rank)
                         .is_some_and(|have| (have.inc, have.seq) >= (want.inc, want.seq))
-            }),
+            })
+        };
+        self.ready = if self.targets.is_empty() {
             // A cold cluster: the lowest reachable rank begins, at once when everybody said not to be Ready.
             // A link alone says nothing: its peer may be Ready and its word on the way.
-            None => {
-                !self.peers.values().any(|ready| *ready)
-                    && around.lowest_up.is_none_or(|rank| around.me < rank)
-                    && (self.peers.len() == around.others || self.deadline.is_none())
-            }
+            !self.peers.values().any(|ready| *ready)
+                && around.lowest_up.is_none_or(|rank| around.me < rank)
+                && (self.peers.len() == around.others || self.deadline.is_none())
+        } else {
+            self.targets.values().any(reached)
         };
         self.ready
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.deadline.filter(|_| !self.ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oplog::Entry;
+    use radix_core::id::{Incarnation, Seq};
+
+    use super::*;
+
+    fn vector(entries: &[(u16, u64)]) -> VersionVector {
+        let entry = |&(rank, seq)| {
+            let (inc, seq) = (Incarnation(1), Seq(seq));
+            (Rank(rank), Entry { inc, seq, ..Entry::default() })
+        };
+        VersionVector(entries.iter().map(entry).collect())
+    }
+
+    #[test]
+    fn a_peer_that_stands_still_with_ops_of_its_own_does_not_keep_a_node_from_joining() {
+        let mut readiness = Readiness::new(Timestamp(0), Duration::from_secs(3));
+        for (peer, seq) in [(1, 9), (2, 5)] {
+            readiness.peer_says(Rank(peer), true);
+            readiness.offered(Rank(peer), &vector(&[(3, seq)]));
+        }
+        let check = |readiness: &mut Readiness, seq| {
+            let around = Surroundings {
+                me: Rank(0),
+                applied: &vector(&[(3, seq)]),
+                lowest_up: Some(Rank(1)),
+                others: 3,
+            };
+            readiness.check(Timestamp(1), &around)
+        };
+        assert!(!check(&mut readiness, 4));
+        assert!(check(&mut readiness, 5), "what rank 2 offered is here");
     }
 }

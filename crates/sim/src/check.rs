@@ -5,62 +5,84 @@ use node::MemberView;
 use oplog::OriginDigests;
 use radix_core::id::{CopyId, Incarnation, OriginId, Rank, Seq, Tier};
 use radix_core::page::Fingerprint;
+use radix_core::time::Timestamp;
 use topology::Heartbeat;
 
 use crate::engine;
 use crate::limits;
-use crate::slot::Slot;
+use crate::misery::Misery;
+use crate::peaks::Peaks;
 use crate::truth::Answer;
 use crate::violation::Violation;
-use crate::world::World;
+use crate::world::{Taint, World};
 
 impl World {
-    /// Compares what a node reports of every log with what it reported before and with the truth.
+    /// Compares what a node reports of the logs with what it reported before and with the truth.
+    ///
+    /// Small worlds look at every log, large ones at those that the effects named.
     pub(crate) fn check_positions(&mut self, node: usize, logged: bool) -> Result<(), Violation> {
+        if self.ranks() <= limits::EACH_LOG_NODES_MAX {
+            for rank in 0..self.ranks() {
+                self.check_position(node, rank, logged)?;
+            }
+            return Ok(());
+        }
+        let mut touched = std::mem::take(&mut self.touched);
+        for rank in touched.drain(..) {
+            self.check_position(node, usize::from(rank.0), logged)?;
+        }
+        self.touched = touched;
+        Ok(())
+    }
+
+    fn check_position(&mut self, node: usize, rank: usize, logged: bool) -> Result<(), Violation> {
+        let at = self.slots[node].rank;
         let Some(life) = &mut self.slots[node].life else {
             return Ok(());
         };
-        let at = Rank(node as u16);
-        for (rank, seen) in life.seen.iter_mut().enumerate() {
-            let now = life.node.replica().digests(Rank(rank as u16));
-            if now == *seen && !(logged && rank == node) {
-                continue;
+        let seen = &mut life.seen[rank];
+        let own = rank == usize::from(at.0);
+        let now = life.node.replica().digests(Rank(rank as u16));
+        if now == *seen && !(logged && own) {
+            return Ok(());
+        }
+        let before = std::mem::replace(seen, now);
+        let Some(now) = now else {
+            return Err(went_back(at, rank, before, None));
+        };
+        let origin = OriginId {
+            rank: Rank(rank as u16),
+            inc: now.inc,
+        };
+        if self.tainted.contains_key(&origin) {
+            return Ok(());
+        }
+        if before.is_some_and(|before| (now.inc, now.seq) < (before.inc, before.seq)) {
+            return Err(went_back(at, rank, before, Some(now)));
+        }
+        let Some(truth) = self.truth.after(origin, now.seq) else {
+            // What a node itself did not send yet is nobody's business.
+            if own && origin == life.origin {
+                return Ok(());
             }
-            let before = std::mem::replace(seen, now);
-            let Some(now) = now else {
-                return Err(went_back(at, rank, before, None));
-            };
-            if before.is_some_and(|before| (now.inc, now.seq) < (before.inc, before.seq)) {
-                return Err(went_back(at, rank, before, Some(now)));
-            }
-            let origin = OriginId {
-                rank: Rank(rank as u16),
-                inc: now.inc,
-            };
-            let Some(truth) = self.truth.after(origin, now.seq) else {
-                // What a node itself did not send yet is nobody's business.
-                if rank == node && origin == life.origin {
-                    continue;
-                }
-                let last = self.truth.last(origin);
-                return Err(Violation::Invented {
-                    at,
-                    origin,
-                    seq: now.seq,
-                    last,
-                });
-            };
-            if (now.chain, now.set) != (truth.chain, truth.set) {
-                return Err(Violation::Prefix {
-                    at,
-                    origin,
-                    seq: now.seq,
-                    chain: now.chain,
-                    set: now.set,
-                    want_chain: truth.chain,
-                    want_set: truth.set,
-                });
-            }
+            let last = self.truth.last(origin);
+            return Err(Violation::Invented {
+                at,
+                origin,
+                seq: now.seq,
+                last,
+            });
+        };
+        if (now.chain, now.set) != (truth.chain, truth.set) {
+            return Err(Violation::Prefix {
+                at,
+                origin,
+                seq: now.seq,
+                chain: now.chain,
+                set: now.set,
+                want_chain: truth.chain,
+                want_set: truth.set,
+            });
         }
         Ok(())
     }
@@ -73,9 +95,13 @@ impl World {
         first: Seq,
         last: Seq,
     ) -> Result<(), Violation> {
+        let at = self.slots[node].rank;
         let Some(life) = &self.slots[node].life else {
             return Ok(());
         };
+        if !self.config.checks || self.tainted.contains_key(&origin) {
+            return Ok(());
+        }
         let before = life.seen[usize::from(origin.rank.0)];
         let now = life.node.replica().digests(origin.rank);
         let fits = now.is_some_and(|now| now.inc == origin.inc && first <= last && last <= now.seq);
@@ -84,7 +110,7 @@ impl World {
             return Ok(());
         }
         Err(Violation::Applied {
-            at: Rank(node as u16),
+            at,
             origin,
             first,
             last,
@@ -92,19 +118,42 @@ impl World {
         })
     }
 
+    /// A node that joins is Ready when it has what a Ready peer had, not before.
+    pub(crate) fn check_join(&mut self, node: usize) -> Result<(), Violation> {
+        let at = self.slots[node].rank;
+        let Some(life) = &mut self.slots[node].life else {
+            return Ok(());
+        };
+        let Some(join) = life.join.take() else {
+            return Ok(());
+        };
+        if join.is_cold() {
+            self.reached.cold_starts += 1;
+            return Ok(());
+        }
+        self.reached.joins += 1;
+        let replica = life.node.replica();
+        let has = |rank: Rank| replica.digests(rank).map(|log| (log.inc, log.seq));
+        match join.lacks(at, has) {
+            None => Ok(()),
+            Some(lacks) => Err(Violation::ReadyTooEarly { at, lacks }),
+        }
+    }
+
     /// A heartbeat must tell where the sender's log ends, or a lost last op is not found.
     pub(crate) fn check_heartbeat(&self, node: usize, beat: &Heartbeat) -> Result<(), Violation> {
         // What was seen is from before the input at hand, which may have written more.
+        let at = self.slots[node].rank;
         let known = self.slots[node]
             .life
             .as_ref()
-            .and_then(|life| life.seen[node]);
+            .and_then(|life| life.seen[usize::from(at.0)]);
         let Some(known) = known.filter(|known| (beat.inc, beat.seq) < (known.inc, known.seq))
         else {
             return Ok(());
         };
         Err(Violation::Alarm {
-            at: Rank(node as u16),
+            at,
             event: format!(
                 "a heartbeat with op {} while its log is at {}",
                 beat.seq, known.seq
@@ -114,9 +163,13 @@ impl World {
 
     /// Compares one replica of one log copy by copy, and asks that node one question.
     pub(crate) fn check_one_replica(&mut self) -> Result<(), Violation> {
-        let nodes = self.slots.len();
-        let node = self.checks.usize(..nodes);
-        let rank = self.checks.usize(..nodes);
+        let node = self.checks.usize(..self.slots.len());
+        let rank = self.checks.usize(..self.ranks());
+        if self.ranks() > limits::EACH_LOG_NODES_MAX {
+            for rank in 0..self.ranks() {
+                self.check_position(node, rank, false)?;
+            }
+        }
         self.check_copies(node, rank)?;
         self.check_engine(node)?;
         self.check_limits(node)?;
@@ -125,18 +178,47 @@ impl World {
 
     /// Compares everything; for the end.
     pub(crate) fn check_everything(&mut self) -> Result<(), Violation> {
+        let large = self.ranks() > limits::EACH_LOG_NODES_MAX;
+        let step = if large { 1 + self.ranks() / 16 } else { 1 };
         for node in 0..self.slots.len() {
-            for rank in 0..self.slots.len() {
-                self.check_copies(node, rank)?;
+            for rank in 0..self.ranks() {
+                self.check_position(node, rank, false)?;
+                // Of a large world a different part at each node.
+                if (node + rank).is_multiple_of(step) {
+                    self.check_copies(node, rank)?;
+                }
             }
             self.check_engine(node)?;
-            self.ask(node, limits::FINAL_QUESTIONS)?;
+            self.check_limits(node)?;
+            let questions = if large { 2 } else { limits::FINAL_QUESTIONS };
+            self.ask(node, questions)?;
         }
+        self.check_coverage()?;
         self.count_lives();
         Ok(())
     }
 
+    /// Where nothing is ever lost, a broadcast of a complete mesh comes to everybody by itself.
+    fn check_coverage(&mut self) -> Result<(), Violation> {
+        if !self.profile.lossless {
+            return Ok(());
+        }
+        let others = self.ranks() - 1;
+        let time = Timestamp(self.now.0.saturating_sub(limits::COVERAGE_MS * 1_000_000));
+        if let Some(((origin, first), count)) = self.visits.incomplete(time, others) {
+            return Err(Violation::Uncovered {
+                origin,
+                first,
+                count,
+                others: others as u32,
+            });
+        }
+        self.reached.broadcasts_complete += self.visits.owed_before(time);
+        Ok(())
+    }
+
     fn check_copies(&mut self, node: usize, rank: usize) -> Result<(), Violation> {
+        let at = self.slots[node].rank;
         let Some(life) = &self.slots[node].life else {
             return Ok(());
         };
@@ -147,13 +229,15 @@ impl World {
             rank: Rank(rank as u16),
             inc,
         };
+        if self.tainted.contains_key(&origin) {
+            return Ok(());
+        }
         let Some(truth) = self.truth.after(origin, seq) else {
             return Ok(());
         };
         self.reached.full_checks += 1;
         let index = life.node.replica().state();
         let differs = |what: String| {
-            let at = Rank(node as u16);
             Err(Violation::Copies {
                 at,
                 origin,
@@ -197,16 +281,20 @@ impl World {
         let Some(life) = &self.slots[node].life else {
             return Ok(());
         };
-        let Some(now) = life.seen[node] else {
+        let at = self.slots[node].rank;
+        let Some(now) = life.seen[usize::from(at.0)] else {
             return Ok(());
         };
+        if self.tainted.get(&life.origin) == Some(&Taint::Shared) {
+            return Ok(());
+        }
         let Some(truth) = self.truth.after(life.origin, now.seq) else {
             return Ok(());
         };
         let (engine, log) = (life.engines.pages(), truth.copies);
         if engine != log {
             return Err(Violation::Engine {
-                at: Rank(node as u16),
+                at,
                 engine,
                 log,
             });
@@ -214,21 +302,30 @@ impl World {
         Ok(())
     }
 
-    fn check_limits(&self, node: usize) -> Result<(), Violation> {
+    fn check_limits(&mut self, node: usize) -> Result<(), Violation> {
         let Some(life) = &self.slots[node].life else {
             return Ok(());
         };
-        let max = self.profile.log.reorder_ops_max as u64;
+        let mut peaks = Peaks::default();
         for log in life.node.replica().logs() {
-            self.bound(node, "ops behind a gap", log.waiting as u64, max)?;
+            peaks.ops_behind_a_gap = peaks.ops_behind_a_gap.max(log.waiting as u64);
+            peaks.pulls_at_once += u64::from(log.asked.is_some());
+            let chunks = log.snapshot.map_or(0, |(chunks, _)| u64::from(chunks));
+            peaks.chunks_of_a_snapshot = peaks.chunks_of_a_snapshot.max(chunks);
         }
-        Ok(())
+        self.peaks.merge(&peaks);
+        let config = &self.profile.log;
+        let (waiting, pulls) = (config.reorder_ops_max as u64, config.pulls_max as u64);
+        self.bound(node, "ops behind a gap", peaks.ops_behind_a_gap, waiting)?;
+        // One more for a log whose peer is changed while the others are all under way.
+        self.bound(node, "pulls at once", peaks.pulls_at_once, pulls + 1)
     }
 
     /// Asks a node about paths that were stored some time, perhaps with another end.
     fn ask(&mut self, node: usize, questions: usize) -> Result<(), Violation> {
+        let at = self.slots[node].rank;
         let places = self.truth.places();
-        if places == 0 {
+        if places == 0 || self.holds_tainted(node) {
             return Ok(());
         }
         for _ in 0..questions {
@@ -246,7 +343,8 @@ impl World {
                 .iter()
                 .map(|seen| seen.map(|seen| (seen.inc, seen.seq)))
                 .collect();
-            if self.truth.last(life.origin) < life.seen[node].map(|seen| seen.seq) {
+            let own = life.seen[usize::from(at.0)];
+            if self.truth.last(life.origin) < own.map(|seen| seen.seq) {
                 return Ok(());
             }
             self.reached.questions += 1;
@@ -260,7 +358,7 @@ impl World {
                 .unwrap_or(0);
             if got != want || life.matches.deepest() != deepest {
                 return Err(Violation::Lookup {
-                    at: Rank(node as u16),
+                    at,
                     question: describe(namespace.0, &pages),
                     got: format!("{got:?} (deepest {})", life.matches.deepest()),
                     want: format!("{want:?} (deepest {deepest})"),
@@ -270,70 +368,134 @@ impl World {
         Ok(())
     }
 
-    /// Returns the first node and rank that do not agree with the rank's own account, or a node that is not Ready.
-    pub(crate) fn first_difference(&self) -> Option<(usize, Option<usize>)> {
-        for (node, slot) in self.slots.iter().enumerate() {
-            let Some(life) = &slot.life else {
-                return Some((node, None));
-            };
-            for (rank, other) in self.slots.iter().enumerate() {
-                let own = other.life.as_ref().and_then(|life| life.seen[rank]);
-                if own.is_none() || life.seen[rank] != own {
+    /// Returns whether the account is no measure for one of the logs that a node holds.
+    fn holds_tainted(&self, node: usize) -> bool {
+        if self.tainted.is_empty() {
+            return false;
+        }
+        let Some(life) = &self.slots[node].life else {
+            return false;
+        };
+        (0u16..).zip(&life.seen).any(|(rank, seen)| {
+            seen.is_some_and(|seen| {
+                let rank = Rank(rank);
+                self.tainted.contains_key(&OriginId { rank, inc: seen.inc })
+            })
+        })
+    }
+
+    /// Returns what one node of the core must hold of a rank: what its origin has, or what the first of the core holds.
+    fn wanted(&self, rank: usize) -> Option<OriginDigests> {
+        if self.is_core(rank) {
+            return self.slots[rank].life.as_ref()?.seen[rank];
+        }
+        let first = (0..self.ranks()).find(|node| self.is_core(*node))?;
+        self.slots[first].life.as_ref()?.seen[rank]
+    }
+
+    fn differs(&self, node: usize, rank: usize) -> bool {
+        let Some(life) = &self.slots[node].life else {
+            return true;
+        };
+        let (has, wanted) = (life.seen[rank], self.wanted(rank));
+        if self.is_core(rank) {
+            return wanted.is_none() || has != wanted;
+        }
+        // A damaged log whose origin is gone cannot be told from a sound one.
+        let origin = |inc| OriginId {
+            rank: Rank(rank as u16),
+            inc,
+        };
+        has != wanted
+            && !wanted.is_some_and(|wanted| self.tainted.contains_key(&origin(wanted.inc)))
+            && !has.is_some_and(|has| self.tainted.contains_key(&origin(has.inc)))
+    }
+
+    /// Returns a node of the core and a rank that do not agree with the rank's own account, or a node that is not Ready.
+    pub(crate) fn first_difference(&mut self) -> Option<(usize, Option<usize>)> {
+        // What differed before is the likeliest to differ still.
+        let (node, rank) = self.hint;
+        if self.is_core(node) && self.differs(node, rank) {
+            return Some((node, Some(rank)));
+        }
+        for node in (0..self.ranks()).filter(|node| self.is_core(*node)) {
+            for rank in 0..self.ranks() {
+                if self.differs(node, rank) {
+                    self.hint = (node, rank);
                     return Some((node, Some(rank)));
                 }
             }
-            if !life.node.is_ready() {
+            let life = self.slots[node].life.as_ref();
+            if !life.is_some_and(|life| life.node.is_ready()) {
                 return Some((node, None));
             }
         }
         None
     }
 
-    /// Returns the first node that would not route to everybody.
-    pub(crate) fn first_hidden(&self) -> Option<usize> {
-        let sees_all = |slot: &Slot| {
-            let life = slot.life.as_ref();
-            life.is_some_and(|life| life.node.members().iter().all(MemberView::routable))
-        };
-        self.slots.iter().position(|slot| !sees_all(slot))
+    /// Returns the first node of the core that would not route to another one of it, or would to one that is dead.
+    pub(crate) fn first_hidden(&self) -> Option<(usize, Rank)> {
+        (0..self.ranks())
+            .filter(|node| self.is_core(*node))
+            .find_map(|node| Some((node, self.hidden_from(node)?)))
     }
 
-    /// Says what [`first_difference`](Self::first_difference) found.
-    pub(crate) fn describe_difference(&self) -> String {
-        let hidden = || self.first_hidden().map(|node| (node, None));
-        let Some((node, rank)) = self.first_difference().or_else(hidden) else {
-            return "nothing differs".into();
+    fn hidden_from(&self, node: usize) -> Option<Rank> {
+        let life = self.slots[node].life.as_ref()?;
+        let wrong = |member: &MemberView| {
+            let other = usize::from(member.rank.0);
+            if self.is_core(other) {
+                // A member that is not heard, or does not hear, may not be known to be Ready.
+                let deaf = self.links.is_deaf(other, node) || self.links.is_deaf(node, other);
+                !member.routable() && !deaf
+            } else {
+                member.up && self.slots[other].life.is_none() && self.is_gone_for_good(other)
+            }
+        };
+        life.node.members().iter().find(|member| wrong(member)).map(|member| member.rank)
+    }
+
+    fn is_gone_for_good(&self, node: usize) -> bool {
+        self.slots[node].misery == Some(Misery::Dead)
+    }
+
+    /// Says what [`first_difference`](Self::first_difference) found, and who is outside the core.
+    pub(crate) fn describe_difference(&mut self) -> String {
+        let mut what = self.describe_first();
+        for slot in &self.slots {
+            if let Some(misery) = slot.misery {
+                what += &format!("; rank {} is outside the core: {misery:?}", slot.rank);
+            }
+        }
+        if let Some((from, to)) = self.one_way {
+            what += &format!("; rank {to} does not hear rank {from}");
+        }
+        what
+    }
+
+    fn describe_first(&mut self) -> String {
+        let Some((node, rank)) = self.first_difference() else {
+            return match self.first_hidden() {
+                Some((node, other)) => format!("rank {node} does not know how rank {other} is"),
+                None => "nothing differs".into(),
+            };
         };
         let Some(life) = &self.slots[node].life else {
             return format!("rank {node} is dead");
         };
-        match rank {
-            Some(rank) => {
-                let own = self.slots[rank]
-                    .life
-                    .as_ref()
-                    .and_then(|life| life.seen[rank]);
-                let log = life
-                    .node
-                    .replica()
-                    .logs()
-                    .find(|log| usize::from(log.origin.rank.0) == rank);
-                format!(
-                    "rank {node} has {:?} of rank {rank}, which has {own:?}; {log:?}",
-                    life.seen[rank]
-                )
-            }
-            None if !life.node.is_ready() => format!("rank {node} is not Ready"),
-            None => {
-                let hidden: Vec<_> = life
-                    .node
-                    .members()
-                    .into_iter()
-                    .filter(|member| !member.routable())
-                    .collect();
-                format!("rank {node} would not route to {hidden:?}")
-            }
-        }
+        let Some(rank) = rank else {
+            let has = |rank: Rank| life.seen[usize::from(rank.0)].map(|log| (log.inc, log.seq));
+            let join = life.join.as_ref();
+            let lacks = join.and_then(|join| join.lacks(self.slots[node].rank, has));
+            return format!("rank {node} is not Ready: {lacks:?}");
+        };
+        let log = life
+            .node
+            .replica()
+            .logs()
+            .find(|log| usize::from(log.origin.rank.0) == rank);
+        let (has, wanted) = (life.seen[rank], self.wanted(rank));
+        format!("rank {node} has {has:?} of rank {rank}, which should be {wanted:?}; {log:?}")
     }
 
     /// Adds a node's own counters to what was reached. Called at the end of each life.
@@ -342,13 +504,14 @@ impl World {
             return;
         };
         let log = life.node.replica().counters();
-        self.reached.ops_without_effect += log.ops_without_effect;
         self.reached.gaps += log.gaps;
         self.reached.pulls += log.pulls_sent;
         self.reached.pulls_timed_out += log.pulls_timed_out;
         self.reached.pulls_abandoned += log.pulls_abandoned;
         self.reached.snapshots_loaded += log.snapshots_loaded;
-        self.reached.snapshots_rejected += log.snapshots_rejected;
+        self.reached.snapshots_sent += log.snapshots_sent;
+        self.reached.pulls_served += log.pulls_served;
+        self.reached.pulls_busy += log.pulls_busy;
         self.reached.reorder_overflows += log.reorder_overflows;
         self.reached.ops_duplicate += log.ops_duplicate;
         self.reached.stale_messages += log.stale;
