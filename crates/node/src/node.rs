@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use oplog::{Batch, Message, Output, Replica};
 use radix_core::id::{OriginId, Rank, Seq};
+use radix_core::mutation::{self, Mutation};
 use radix_core::time::Timestamp;
 use radix_core::{Index, Reader, TooManyReaders};
 use topology::{Arc, Topology};
@@ -193,7 +194,9 @@ impl Node {
         );
         match wire::decode(bytes) {
             Ok(Frame::Broadcast { end, ttl, batch }) => {
-                self.relay(from, end, ttl, &batch, out);
+                if !mutation::is_on(Mutation::RelayOnlyNew) || self.is_new(&batch) {
+                    self.relay(from, end, ttl, &batch, out);
+                }
                 self.replica
                     .handle(now, from, Message::Batch(batch), &mut self.log_out);
             }
@@ -246,6 +249,11 @@ impl Node {
         if end == self.replica.me().rank {
             return;
         }
+        let end = if mutation::is_on(Mutation::RelayWholeRing) {
+            self.replica.me().rank
+        } else {
+            end
+        };
         match ttl.checked_sub(1) {
             None | Some(0) => {
                 self.delegate(end, 0, None, out);
@@ -259,6 +267,12 @@ impl Node {
             }
             Some(ttl) => self.delegate(end, ttl, Some(batch), out),
         }
+    }
+
+    /// Returns whether a batch brings more of its log than is here. For [`Mutation::RelayOnlyNew`] only.
+    fn is_new(&self, batch: &Batch) -> bool {
+        let known = self.replica.state().position(batch.origin.rank);
+        known.is_none_or(|known| known < (batch.origin.inc, batch.first))
     }
 
     /// Splits the open arc (me, end) among its members and sends each its part.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use radix_core::id::Seq;
+use radix_core::mutation::{self, Mutation};
 
 use crate::batch::Batch;
 use crate::limits::BATCH_OVERHEAD_BYTES;
@@ -55,7 +56,7 @@ impl Tail {
 
     /// Returns the batches from the one that holds `from` on, or `None` when the tail begins behind it.
     pub(crate) fn since(&self, from: Seq) -> Option<impl Iterator<Item = (Seq, &Batch)>> {
-        if self.first()? > from {
+        if self.first()? > from && !mutation::is_on(Mutation::ServeFromTail) {
             return None;
         }
         let start = self.batches.partition_point(|(last, _)| *last < from);

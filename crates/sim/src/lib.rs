@@ -10,6 +10,7 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 pub mod limits;
+pub mod mutants;
 
 mod config;
 mod peaks;
