@@ -114,7 +114,14 @@ mod tests {
     fn vector(entries: &[(u16, u64)]) -> VersionVector {
         let entry = |&(rank, seq)| {
             let (inc, seq) = (Incarnation(1), Seq(seq));
-            (Rank(rank), Entry { inc, seq, ..Entry::default() })
+            (
+                Rank(rank),
+                Entry {
+                    inc,
+                    seq,
+                    ..Entry::default()
+                },
+            )
         };
         VersionVector(entries.iter().map(entry).collect())
     }

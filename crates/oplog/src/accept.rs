@@ -137,7 +137,11 @@ impl<S: State> Replica<S> {
         let known = usize::try_from(remote.seq.next().0 - batch.first.0)
             .unwrap_or(usize::MAX)
             .min(ops.len());
-        let known = if mutation::is_on(Mutation::NoDedup) { 0 } else { known };
+        let known = if mutation::is_on(Mutation::NoDedup) {
+            0
+        } else {
+            known
+        };
         self.counters.ops_duplicate += known as u64;
         for (op, range) in &ops[known..] {
             let at = OpId {

@@ -49,11 +49,16 @@ fn main() -> ExitCode {
     });
     let mut findings = findings.into_inner().expect("no thread panics");
     findings.sort_by_key(|finding| finding.name);
-    let missed = findings.iter().filter(|finding| finding.found.is_none()).count();
+    let missed = findings
+        .iter()
+        .filter(|finding| finding.found.is_none())
+        .count();
     for Finding { name, found } in &findings {
         match found {
             _ if json => {
-                let seeds = found.as_ref().map_or("null".into(), |(seed, _)| (seed + 1).to_string());
+                let seeds = found
+                    .as_ref()
+                    .map_or("null".into(), |(seed, _)| (seed + 1).to_string());
                 println!("{{\"mutation\":\"{name}\",\"seeds\":{seeds}}}");
             }
             Some((seed, what)) => println!("{name:<32} seed {:>4}  {what}", seed + 1),
@@ -61,7 +66,11 @@ fn main() -> ExitCode {
         }
     }
     eprintln!("{} mutations, {missed} not found", findings.len());
-    if missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if missed > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 fn search(mutant: &Mutant, seeds: u64) -> Finding {

@@ -8,6 +8,7 @@ use topology::Event as TopologyEvent;
 
 use crate::event::{Cargo, Delivery};
 use crate::limits;
+use crate::meter::Class;
 use crate::violation::Violation;
 use crate::visits::Name;
 use crate::world::{Taint, World};
@@ -32,7 +33,14 @@ impl World {
         };
         let mut effects = std::mem::take(&mut self.effects);
         self.touched.clear();
+        let begun = self
+            .meter
+            .as_ref()
+            .map(|meter| (class(&input, self.class), meter.watch()));
         life.node.handle(local, input, &mut effects);
+        if let (Some(meter), Some((class, since))) = (&mut self.meter, begun) {
+            meter.spent(class, since);
+        }
         let max = limits::EFFECTS_PER_INPUT_MAX * self.slots.len();
         let count = effects.len() as u64;
         self.peaks.effects_of_one_input = self.peaks.effects_of_one_input.max(count);
@@ -67,6 +75,9 @@ impl World {
                 self.hash
                     .words([11, u64::from(origin.rank.0), first.0, last.0]);
                 self.touched.push(origin.rank);
+                if let Some(meter) = &mut self.meter {
+                    meter.applied(origin, first, last, self.now);
+                }
                 self.check_applied(node, origin, first, last)
             }
             Effect::Published(result) => {
@@ -113,7 +124,12 @@ impl World {
         let bytes = frame.to_bytes();
         let len = bytes.len() as u64;
         self.peaks.bytes_of_a_frame = self.peaks.bytes_of_a_frame.max(len);
-        self.bound(from, "bytes of a frame", len, limits::FRAME_BYTES_MAX as u64)?;
+        self.bound(
+            from,
+            "bytes of a frame",
+            len,
+            limits::FRAME_BYTES_MAX as u64,
+        )?;
         self.hash.words([14, u64::from(to.0), lane as u64]);
         self.hash.bytes(&bytes);
         let rank = self.slots[from].rank;
@@ -142,6 +158,9 @@ impl World {
                 }
             },
         };
+        if let Some(meter) = &mut self.meter {
+            meter.sent(Class::of(cargo), bytes.len());
+        }
         let connection = self.slots[from]
             .life
             .as_ref()
@@ -166,7 +185,13 @@ impl World {
             doubled: false,
         };
         let doubled = delivery.broadcast().is_some() && delivery.broadcast() == doubled;
-        self.dispatch(lane, Delivery { doubled, ..delivery });
+        self.dispatch(
+            lane,
+            Delivery {
+                doubled,
+                ..delivery
+            },
+        );
         Ok(())
     }
 
@@ -275,5 +300,15 @@ impl World {
             return Err(Violation::VisitedTwice { at, origin, first });
         }
         Ok(())
+    }
+}
+
+/// Returns what an input counts as; a frame is what it was sent as.
+fn class(input: &Input, frame: Class) -> Class {
+    match input {
+        Input::Publish(_) | Input::Flush => Class::Publish,
+        Input::Tick => Class::Tick,
+        Input::Frame { .. } => frame,
+        Input::LinkUp { .. } | Input::LinkDown { .. } | Input::Outlived { .. } => Class::Link,
     }
 }

@@ -293,11 +293,7 @@ impl World {
         };
         let (engine, log) = (life.engines.pages(), truth.copies);
         if engine != log {
-            return Err(Violation::Engine {
-                at,
-                engine,
-                log,
-            });
+            return Err(Violation::Engine { at, engine, log });
         }
         Ok(())
     }
@@ -379,7 +375,10 @@ impl World {
         (0u16..).zip(&life.seen).any(|(rank, seen)| {
             seen.is_some_and(|seen| {
                 let rank = Rank(rank);
-                self.tainted.contains_key(&OriginId { rank, inc: seen.inc })
+                self.tainted.contains_key(&OriginId {
+                    rank,
+                    inc: seen.inc,
+                })
             })
         })
     }
@@ -452,7 +451,11 @@ impl World {
                 member.up && self.slots[other].life.is_none() && self.is_gone_for_good(other)
             }
         };
-        life.node.members().iter().find(|member| wrong(member)).map(|member| member.rank)
+        life.node
+            .members()
+            .iter()
+            .find(|member| wrong(member))
+            .map(|member| member.rank)
     }
 
     fn is_gone_for_good(&self, node: usize) -> bool {

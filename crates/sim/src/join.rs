@@ -53,7 +53,10 @@ impl Join {
                 return None;
             };
             let (inc, seq) = (want.inc, want.seq);
-            lacking = format!("rank {peer} offered rank {rank} at incarnation {inc} op {seq}, here it is {:?}", has(*rank));
+            lacking = format!(
+                "rank {peer} offered rank {rank} at incarnation {inc} op {seq}, here it is {:?}",
+                has(*rank)
+            );
         }
         Some(lacking)
     }

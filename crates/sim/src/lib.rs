@@ -11,6 +11,7 @@
 
 pub mod limits;
 pub mod mutants;
+pub mod propagation;
 
 mod config;
 mod peaks;
@@ -33,6 +34,7 @@ mod fault;
 mod hash;
 mod join;
 mod links;
+mod meter;
 mod misery;
 mod narrow;
 mod profile;

@@ -74,7 +74,10 @@ pub fn all() -> Vec<Mutant> {
         ("relay-claims-other-life", relay_claims_other_life),
         ("relay-swaps-ops", relay_swaps_ops),
         ("snapshot-wrong-cursor", snapshot_wrong_cursor),
-        ("snapshot-stale-under-new-head", snapshot_stale_under_new_head),
+        (
+            "snapshot-stale-under-new-head",
+            snapshot_stale_under_new_head,
+        ),
         ("arc-does-not-shrink", arc_does_not_shrink),
         ("no-anti-entropy", no_anti_entropy),
         ("readiness-never-heard", readiness_never_heard),
@@ -127,10 +130,12 @@ fn rewrite(mut change: impl FnMut(Rank, &mut Frame) -> bool + 'static) -> Tamper
 
 /// Loses some frames for ever.
 fn lose(lost: impl Fn(&Frame) -> bool + 'static) -> Tamper {
-    Box::new(move |passing: Passing<'_>| match wire::decode(passing.bytes) {
-        Ok(frame) if lost(&frame) => Passage::Lose,
-        Ok(_) | Err(_) => Passage::Keep,
-    })
+    Box::new(
+        move |passing: Passing<'_>| match wire::decode(passing.bytes) {
+            Ok(frame) if lost(&frame) => Passage::Lose,
+            Ok(_) | Err(_) => Passage::Keep,
+        },
+    )
 }
 
 /// Changes the ops that one node gets.

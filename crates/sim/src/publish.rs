@@ -73,7 +73,10 @@ impl World {
             return Ok(());
         };
         let at: Rank = self.slots[node].rank;
-        let life = self.slots[node].life.as_mut().expect("looked at just above");
+        let life = self.slots[node]
+            .life
+            .as_mut()
+            .expect("looked at just above");
         match result {
             Ok(receipt) => {
                 self.reached.publishes += 1;

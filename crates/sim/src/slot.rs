@@ -92,7 +92,6 @@ impl Slot {
         }
     }
 
-
     /// Returns from when on the node can do something.
     pub(crate) fn free_at(&self) -> Timestamp {
         self.paused_until.max(self.busy_until)

@@ -109,7 +109,13 @@ mod tests {
     fn each_node_is_counted_once_in_small_worlds_and_large_ones() {
         for nodes in [2, 128, 129, 1_000] {
             let mut visits = Visits::new(nodes);
-            let name = (OriginId { rank: Rank(0), ..OriginId::default() }, Seq(1));
+            let name = (
+                OriginId {
+                    rank: Rank(0),
+                    ..OriginId::default()
+                },
+                Seq(1),
+            );
             assert!(visits.visit(name, 1));
             assert!(visits.visit(name, nodes - 1) || nodes == 2);
             assert!(!visits.visit(name, 1) && !visits.visit(name, nodes - 1));

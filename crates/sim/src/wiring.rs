@@ -10,6 +10,7 @@ use radix_core::id::{OriginId, Rank};
 use radix_core::page::Fingerprint;
 
 use crate::event::{Cargo, Delivery, Event};
+use crate::meter::Class;
 use crate::narrow::Queued;
 use crate::slot::Connection;
 use crate::violation::Violation;
@@ -96,7 +97,9 @@ impl World {
         self.reached.frames_delivered += 1;
         self.hash.words([1, from as u64, to as u64, self.now.0]);
         let broadcast = delivery.broadcast();
-        if !delivery.doubled && let Some(name) = broadcast {
+        if !delivery.doubled
+            && let Some(name) = broadcast
+        {
             self.visit(to, name)?;
         }
         if delivery.cargo == Cargo::Snapshot && self.spring_trap(&delivery) {
@@ -116,6 +119,7 @@ impl World {
             Some(bytes) => bytes,
             None => return Ok(()),
         };
+        self.class = Class::of(delivery.cargo);
         self.overhear(to, sender, &bytes);
         self.feed(
             to,
@@ -364,7 +368,12 @@ impl World {
         }
         self.responder_trap = None;
         self.reached.responder_deaths += 1;
-        self.crash(usize::from(delivery.from), for_ns, crate::fault::Rebirth::Proper, 0);
+        self.crash(
+            usize::from(delivery.from),
+            for_ns,
+            crate::fault::Rebirth::Proper,
+            0,
+        );
         true
     }
 

@@ -17,6 +17,7 @@ use crate::fault::{self, Rebirth};
 use crate::hash::TraceHash;
 use crate::limits;
 use crate::links::Links;
+use crate::meter::{Class, Meter};
 use crate::peaks::Peaks;
 use crate::profile::Profile;
 use crate::queue::Queue;
@@ -101,6 +102,9 @@ pub struct World {
     pub(crate) workload: Rng,
     pub(crate) chance: Rng,
     pub(crate) misdeed: Option<Misdeed>,
+    /// What was measured, and what the input at hand counts as.
+    pub(crate) meter: Option<Meter>,
+    pub(crate) class: Class,
     tamper: Option<Tamper>,
     pub(crate) published: u32,
 }
@@ -159,12 +163,21 @@ impl World {
             workload: stream(4),
             chance,
             misdeed: None,
+            meter: None,
+            class: Class::Link,
             tamper: None,
             published: 0,
             profile,
             config,
         };
         world.plan();
+        world
+    }
+
+    /// Builds a world whose nodes are measured.
+    pub(crate) fn measured(config: SimConfig, stopwatch: fn() -> u64) -> World {
+        let mut world = World::new(config);
+        world.meter = Some(Meter::new(stopwatch));
         world
     }
 
@@ -192,15 +205,32 @@ impl World {
                 reached: self.reached,
                 peaks: self.peaks,
             }),
-            Err(violation) => Err(Box::new(Failure {
-                seed: self.config.seed,
-                at_ns: self.now.0,
-                event: self.events,
-                violation,
-                reproduce: self.config.reproduce(),
-                trace: self.trace.into(),
-            })),
+            Err(violation) => Err(Box::new(self.failure(violation))),
         }
+    }
+
+    pub(crate) fn failure(&mut self, violation: Violation) -> Failure {
+        Failure {
+            seed: self.config.seed,
+            at_ns: self.now.0,
+            event: self.events,
+            violation,
+            reproduce: self.config.reproduce(),
+            trace: std::mem::take(&mut self.trace).into(),
+        }
+    }
+
+    /// Lets everything happen up to a time. For measured worlds, which have no end of their own.
+    pub(crate) fn run_until(&mut self, time: Timestamp) -> Result<(), Violation> {
+        while self.queue.next_at().is_some_and(|at| at <= time) {
+            if let Some((at, event)) = self.queue.pop() {
+                self.now = at;
+                self.events += 1;
+                self.happen(event)?;
+            }
+        }
+        self.now = time;
+        Ok(())
     }
 
     /// How many ranks there are; the hosts of second processes come behind them.

@@ -31,6 +31,7 @@ use std::path::PathBuf;
 use crate::program;
 
 pub(crate) use options::Options;
+pub(crate) use stats::nearest;
 
 /// Runs a cluster and prints what was found.
 ///
