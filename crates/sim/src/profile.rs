@@ -168,7 +168,7 @@ impl Profile {
             responder_deaths: some(5, 2),
             damages: some(10, 2),
             doubles: some(8, 1),
-            outsiders: some(3, u32::from(config.nodes) / 2) as usize,
+            outsiders: some(3, u32::from(config.nodes / 2).max(1)) as usize,
             ..links
         };
         Profile {

@@ -146,8 +146,8 @@ fn some_dozen_seeds_reach_nearly_everything_worth_reaching() {
 fn a_large_world_starts_and_agrees() {
     run(&SimConfig {
         publishes: 60,
-        fault_ms: 2_000,
-        ..sized(64, 700)
+        fault_ms: 1_000,
+        ..sized(40, 700)
     });
 }
 
