@@ -16,6 +16,8 @@ pub struct Config {
     pub tail_ops_max: usize,
     /// Bytes kept per log to answer pulls. Default 8 MiB, 0 ..= 1 GiB.
     pub tail_bytes_max: usize,
+    /// Ops kept per log though every member has them, for one that comes late. Default 1,024, 0 ..= 2^24.
+    pub tail_stable_ops: usize,
     /// Ops per log that may wait behind a gap. Default 16,384, 0 ..= 2^20.
     pub reorder_ops_max: usize,
     /// Bytes per log that may wait behind a gap. Default 4 MiB, 0 ..= 256 MiB.
@@ -29,6 +31,9 @@ pub struct Config {
     pub pull_backoff_max: Duration,
     /// Bytes of batches sent per pull. Default 1 MiB, 1 B ..= 64 MiB; at least one batch is always sent.
     pub pull_bytes_max: usize,
+    /// Bytes of ops below which a pull is answered with them, whatever they come to. Default 64 KiB, 0 ..= 1 GiB.
+    /// Above it the net changes are sent instead where they have less than half the bytes.
+    pub delta_bytes_min: u64,
     /// Pulls under way at once, all logs together. Default 16, 1 ..= 1,024.
     pub pulls_max: usize,
     /// New ops after which a checkpoint is written. Default 1,024, 1 ..= 2^20.
@@ -65,12 +70,14 @@ impl Default for Config {
             batch_delay: Duration::from_millis(1),
             tail_ops_max: 65_536,
             tail_bytes_max: 8 << 20,
+            tail_stable_ops: 1_024,
             reorder_ops_max: 16_384,
             reorder_bytes_max: 4 << 20,
             pull_delay: Duration::from_millis(20),
             pull_timeout: Duration::from_millis(250),
             pull_backoff_max: Duration::from_secs(2),
             pull_bytes_max: 1 << 20,
+            delta_bytes_min: 64 << 10,
             pulls_max: 16,
             checkpoint_ops: 1_024,
             checkpoint_interval: Duration::from_secs(1),
@@ -99,12 +106,14 @@ impl Config {
             batch_delay: self.batch_delay.min(s(1)),
             tail_ops_max: self.tail_ops_max.min(1 << 24),
             tail_bytes_max: self.tail_bytes_max.min(1 << 30),
+            tail_stable_ops: self.tail_stable_ops.min(1 << 24),
             reorder_ops_max: self.reorder_ops_max.min(1 << 20),
             reorder_bytes_max: self.reorder_bytes_max.min(256 << 20),
             pull_delay: self.pull_delay.clamp(ms(1), s(10)),
             pull_timeout,
             pull_backoff_max: self.pull_backoff_max.clamp(pull_timeout, s(600)),
             pull_bytes_max: self.pull_bytes_max.clamp(1, 64 << 20),
+            delta_bytes_min: self.delta_bytes_min.min(1 << 30),
             pulls_max: self.pulls_max.clamp(1, 1_024),
             checkpoint_ops: self.checkpoint_ops.clamp(1, 1 << 20),
             checkpoint_interval: self.checkpoint_interval.clamp(ms(1), s(600)),

@@ -36,6 +36,18 @@ pub enum Mutation {
     ReadyAtOnce,
     /// An eviction forgets one of the copies.
     EvictForgets,
+    /// Net changes are told from a later place on than they claim.
+    DeltaFromLaterBase,
+    /// A member that is suspected does not object.
+    SuspicionNotRefuted,
+    /// A suspicion is never followed by a verdict.
+    SuspicionNeverEnds,
+    /// A member that said goodbye may come back in the same life.
+    LeftNotFinal,
+    /// A member that moves keeps its old address where it was known.
+    OldAddressKept,
+    /// A ring check agrees though a member has another view.
+    DifferingViewIgnored,
 }
 
 #[cfg(feature = "mutations")]

@@ -51,6 +51,7 @@ impl World {
             self.carry_out(node, effect, doubled)?;
         }
         self.effects = effects;
+        self.slots[node].note_view(self.now);
         if self.config.checks {
             self.check_positions(node, logged)?;
         }
@@ -89,6 +90,14 @@ impl World {
                 self.hash.words([13]);
                 Ok(())
             }
+            Effect::PeersChanged
+            | Effect::Introduced(_)
+            | Effect::ForgetAnswered(_)
+            | Effect::Left => {
+                self.hash.words([19]);
+                self.member_effect(node, effect);
+                Ok(())
+            }
             Effect::Event(event) => self.event(node, &event),
         }
     }
@@ -103,7 +112,7 @@ impl World {
         }
         if !self.is_linked_to_all(node) {
             self.reached.broadcasts_around_a_gap += 1;
-        } else if self.profile.lossless && self.calm_since.is_none() && self.is_complete() {
+        } else if self.profile.lossless && self.calm_since.is_none() && self.all_direct() {
             self.visits.owe(self.now, batch);
         }
         let written = self.truth.append(batch);
@@ -144,12 +153,17 @@ impl World {
             Lane::Control if bytes.len() > SMALL_BYTES => Cargo::Other,
             Lane::Data | Lane::Control => match wire::decode(&bytes) {
                 Ok(Frame::Broadcast { batch, .. }) => Cargo::Broadcast((batch.origin, batch.first)),
-                Ok(Frame::Heartbeat(beat)) => {
+                Ok(Frame::Topology(topology::Message::Heartbeat(beat))) => {
                     self.check_heartbeat(from, &beat)?;
                     Cargo::Other
                 }
                 Ok(Frame::Log(oplog::Message::Batch(_))) => Cargo::Ops,
-                Ok(Frame::Log(_) | Frame::Readiness { .. }) => Cargo::Other,
+                Ok(
+                    Frame::Log(_)
+                    | Frame::Readiness { .. }
+                    | Frame::Topology(_)
+                    | Frame::Check(_),
+                ) => Cargo::Other,
                 Err(error) => {
                     return Err(Violation::Alarm {
                         at: rank,
@@ -216,18 +230,10 @@ impl World {
             }
             node::Event::Topology(event) => {
                 self.hash.words([16]);
-                match event {
-                    TopologyEvent::Silent { .. } => {
-                        self.reached.members_silent += 1;
-                        Ok(())
-                    }
-                    TopologyEvent::HeardAgain { .. } => {
-                        self.reached.members_heard_again += 1;
-                        Ok(())
-                    }
-                    TopologyEvent::UnknownPeer { .. } | TopologyEvent::SpentHeartbeat { .. } => {
-                        alarm()
-                    }
+                if self.is_topology_event_fine(node, event) {
+                    Ok(())
+                } else {
+                    alarm()
                 }
             }
             node::Event::BadFrame { .. } => {
@@ -241,8 +247,31 @@ impl World {
             node::Event::TtlExpired { .. } => alarm(),
             node::Event::Ready => {
                 self.hash.words([17, now.0]);
-                self.reached.restarts_rejoined += u64::from(self.slots[node].lives > 1);
+                let slot = &self.slots[node];
+                self.reached.restarts_rejoined += u64::from(slot.lives > 1);
+                let introduced = slot.life.as_ref().is_some_and(|life| life.introduced);
+                self.reached.joins_completed += u64::from(introduced);
                 self.check_join(node)
+            }
+            node::Event::Draining { .. } => Ok(()),
+            node::Event::CheckAgreed { .. } => {
+                self.reached.checks_agreed += 1;
+                Ok(())
+            }
+            node::Event::CheckDiffers { .. } => {
+                self.reached.checks_differed += 1;
+                Ok(())
+            }
+            node::Event::CheckLost { .. } => {
+                self.reached.checks_lost += 1;
+                Ok(())
+            }
+            node::Event::StableView { view } => {
+                self.hash.words([21]);
+                match view {
+                    Some(view) => self.check_stable_view(node, *view),
+                    None => Ok(()),
+                }
             }
             node::Event::Reincarnated { origin } => {
                 self.hash.words([18, origin.inc.0]);
@@ -280,6 +309,7 @@ impl World {
                 true
             }
             LogEvent::Forgotten { rank, .. } => {
+                self.reached.ranks_forgotten += 1;
                 self.touched.push(*rank);
                 true
             }
@@ -287,6 +317,37 @@ impl World {
             | LogEvent::PullAbandoned { .. }
             | LogEvent::SnapshotSent { .. } => true,
         }
+    }
+
+    /// Counts an event of the topology; returns whether it may happen in this run at all.
+    fn is_topology_event_fine(&mut self, node: usize, event: &TopologyEvent) -> bool {
+        let reached = &mut self.reached;
+        let count = match event {
+            TopologyEvent::Joined { .. } => &mut reached.members_joined,
+            TopologyEvent::Silent { .. } => &mut reached.members_silent,
+            TopologyEvent::HeardAgain { .. } => &mut reached.members_heard_again,
+            TopologyEvent::Mute { .. } => &mut reached.members_mute,
+            TopologyEvent::LinkDegraded { .. } => &mut reached.links_degraded,
+            TopologyEvent::LinkRestored { .. } => &mut reached.links_restored,
+            TopologyEvent::Suspected { .. } => &mut reached.members_suspected,
+            TopologyEvent::Refuted { .. } => &mut reached.suspicions_refuted,
+            TopologyEvent::Died { .. } => &mut reached.members_died,
+            TopologyEvent::Left { .. } => &mut reached.members_left,
+            TopologyEvent::Slow { .. } => return true,
+            TopologyEvent::CaughtUp { .. } => &mut reached.members_caught_up,
+            TopologyEvent::Doubt { .. } => &mut reached.doubts,
+            TopologyEvent::UnknownPeer { .. } => {
+                reached.peers_unknown += 1;
+                return self.profile.has_churn();
+            }
+            TopologyEvent::QuestionDropped { .. } => &mut reached.questions_dropped,
+            TopologyEvent::SpentHeartbeat { .. } | TopologyEvent::BadRecords { .. } => {
+                return self.slots[node].hostile > 0;
+            }
+            TopologyEvent::TableFull { .. } => return false,
+        };
+        *count += 1;
+        true
     }
 
     /// A broadcast came to a node, by a frame that is not a double.
@@ -309,6 +370,14 @@ fn class(input: &Input, frame: Class) -> Class {
         Input::Publish(_) | Input::Flush => Class::Publish,
         Input::Tick => Class::Tick,
         Input::Frame { .. } => frame,
-        Input::LinkUp { .. } | Input::LinkDown { .. } | Input::Outlived { .. } => Class::Link,
+        Input::LinkUp { .. }
+        | Input::LinkDown { .. }
+        | Input::LinkSlow { .. }
+        | Input::LinkDrained { .. }
+        | Input::Introduce { .. }
+        | Input::Table(_)
+        | Input::Leave { .. }
+        | Input::Forget { .. }
+        | Input::Outlived { .. } => Class::Link,
     }
 }

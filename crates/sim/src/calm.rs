@@ -15,22 +15,25 @@ use crate::world::World;
 impl World {
     /// Returns whether a rank belongs to those that must agree in the end.
     pub(crate) fn is_core(&self, node: usize) -> bool {
-        node < self.ranks() && self.slots[node].misery.is_none()
+        let rank = usize::from(self.slots[node].rank.0);
+        self.home[rank] == node && self.slots[node].misery.is_none()
     }
 
     /// The faults are over: links of the core mend, its dead come back, and nobody has anything new to say.
     pub(crate) fn calm(&mut self) -> Result<(), Violation> {
         self.calm_since = Some(self.now);
         self.hash.words([8, self.now.0]);
-        let (ranks, hosts) = (self.ranks(), self.slots.len());
         self.draw_outsiders();
-        for double in ranks..hosts {
-            self.kill(double);
+        let hosts = self.slots.len();
+        for other in (0..hosts).filter(|node| !self.home.contains(node)).collect::<Vec<_>>() {
+            self.kill(other);
+            self.slots[other].retired = true;
         }
-        for node in (0..ranks).filter(|node| self.slots[*node].misery.is_none()) {
+        let homes = self.home.clone();
+        let core: Vec<usize> = homes.iter().copied().filter(|node| self.is_core(*node)).collect();
+        for &node in &core {
             self.links.calm_down(node);
         }
-        let core: Vec<usize> = (0..ranks).filter(|node| self.is_core(*node)).collect();
         for &a in &core {
             for &b in core.iter().filter(|b| **b != a) {
                 self.links.heal(a, b);
@@ -53,11 +56,11 @@ impl World {
             self.wake_later(node);
             self.restart(node, Rebirth::Proper, 0)?;
         }
-        for node in 0..ranks {
+        for &node in &homes {
             self.begin_misery(node)?;
         }
-        for a in 0..ranks {
-            for b in a + 1..ranks {
+        for (place, &a) in homes.iter().enumerate() {
+            for &b in &homes[place + 1..] {
                 if !self.links.is_up(a, b) {
                     self.connect_soon(a, b);
                 }
@@ -87,15 +90,29 @@ impl World {
 
     /// Some nodes are left to their lot; at least two, where there are two, are not.
     fn draw_outsiders(&mut self) {
-        let ranks = self.ranks();
-        let outsiders = self.profile.outsiders.min(ranks.saturating_sub(2));
-        while (0..ranks).filter(|node| !self.is_core(*node)).count() < outsiders {
-            let node = self.chance.usize(..ranks);
-            if self.slots[node].misery.is_none() {
-                self.slots[node].misery = Some(Misery::draw(&mut self.chance));
+        let homes = self.home.clone();
+        let mut left = self.profile.outsiders;
+        // Who has not come yet need not come, and who left may stay away.
+        for &node in &homes {
+            let slot = &self.slots[node];
+            let away = slot.left || (!slot.seeded && slot.life.is_none() && slot.lives == 0);
+            if away && self.core_len() > 2 && self.chance.bool() {
+                self.slots[node].misery = Some(Misery::Absent);
                 self.reached.outsiders += 1;
             }
         }
+        while left > 0 && self.core_len() > 2 {
+            let node = homes[self.chance.usize(..homes.len())];
+            if self.slots[node].misery.is_none() {
+                self.slots[node].misery = Some(Misery::draw(&mut self.chance));
+                self.reached.outsiders += 1;
+                left -= 1;
+            }
+        }
+    }
+
+    fn core_len(&self) -> usize {
+        self.home.iter().filter(|node| self.is_core(**node)).count()
     }
 
     fn begin_misery(&mut self, node: usize) -> Result<(), Violation> {
@@ -104,7 +121,7 @@ impl World {
         };
         self.note(|| format!("node {node} stays {misery:?}"));
         match misery {
-            Misery::Dead => {
+            Misery::Dead | Misery::Absent => {
                 self.kill(node);
             }
             Misery::Stopped => {
@@ -113,7 +130,7 @@ impl World {
             }
             Misery::Unheard | Misery::Deaf => {
                 self.restart(node, Rebirth::Proper, 0)?;
-                for other in 0..self.ranks() {
+                for other in self.home.clone() {
                     if !self.is_core(other) || self.chance.u8(..4) == 0 {
                         continue;
                     }
@@ -147,7 +164,7 @@ impl World {
         let half = self.chance.u64(50_000_000..400_000_000);
         match self.slots[node].misery {
             Some(Misery::Flapping) => {
-                let other = self.chance.usize(..self.ranks());
+                let other = self.home[self.chance.usize(..self.ranks())];
                 if other != node {
                     self.cut(node, other, half);
                 }
@@ -162,7 +179,7 @@ impl World {
     /// Whoever wrote a log that was damaged says one more thing: without a new op there is no checkpoint.
     pub(crate) fn aftermath(&mut self) -> Result<(), Violation> {
         let mut disturbed = false;
-        for node in 0..self.ranks() {
+        for node in self.home.clone() {
             let life = self.slots[node].life.as_ref();
             if life.is_some_and(|life| self.tainted.contains_key(&life.origin))
                 && self.slots[node].free_at() <= self.now
@@ -193,7 +210,7 @@ impl World {
     }
 
     /// Returns how long it took to agree, once everything that must be reached is.
-    pub(crate) fn has_ended(&mut self) -> Result<Option<Duration>, Violation> {
+    pub(crate) fn has_ended(&mut self) -> Result<Option<(Duration, Duration)>, Violation> {
         let calm = self.calm_since.unwrap_or(self.now);
         if self.agreed.is_none() {
             if self.first_difference().is_some() {
@@ -213,13 +230,13 @@ impl World {
             return Ok(None);
         }
         self.check_everything()?;
-        Ok(Some(time))
+        Ok(Some((time, self.now.since(calm))))
     }
 
     fn has_tainted_core(&self) -> bool {
         !self.tainted.is_empty()
-            && (0..self.ranks()).any(|node| {
-                let life = self.slots[node].life.as_ref();
+            && self.home.iter().any(|node| {
+                let life = self.slots[*node].life.as_ref();
                 life.is_some_and(|life| self.tainted.contains_key(&life.origin))
             })
     }

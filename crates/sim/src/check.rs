@@ -1,17 +1,17 @@
 //! The checkers. After every event: what the node reports is the fold of a log prefix, and never goes
 //! back. From time to time and at the end: copy by copy, and question by question.
 
-use node::MemberView;
 use oplog::OriginDigests;
 use radix_core::id::{CopyId, Incarnation, OriginId, Rank, Seq, Tier};
 use radix_core::page::Fingerprint;
 use radix_core::time::Timestamp;
-use topology::Heartbeat;
+use topology::{Heartbeat, Status, ViewId};
 
 use crate::engine;
 use crate::limits;
 use crate::misery::Misery;
 use crate::peaks::Peaks;
+use crate::slot::Slot;
 use crate::truth::Answer;
 use crate::violation::Violation;
 use crate::world::{Taint, World};
@@ -48,6 +48,12 @@ impl World {
         }
         let before = std::mem::replace(seen, now);
         let Some(now) = now else {
+            // What is forgotten is gone; anything else only grows.
+            let vector = life.node.replica().version_vector();
+            let floor = vector.entry(Rank(rank as u16)).floor;
+            if before.is_some_and(|before| before.inc <= floor) {
+                return Ok(());
+            }
             return Err(went_back(at, rank, before, None));
         };
         let origin = OriginId {
@@ -127,14 +133,20 @@ impl World {
         let Some(join) = life.join.take() else {
             return Ok(());
         };
-        if join.is_cold() {
+        let members = life.node.members();
+        let takes_part = |rank: Rank| {
+            let member = members.iter().find(|member| member.rank == rank);
+            member.is_some_and(|member| member.status.in_view())
+        };
+        if join.is_cold(takes_part) {
             self.reached.cold_starts += 1;
             return Ok(());
         }
-        self.reached.joins += 1;
+        self.reached.caught_up += 1;
         let replica = life.node.replica();
+        let vector = replica.version_vector();
         let has = |rank: Rank| replica.digests(rank).map(|log| (log.inc, log.seq));
-        match join.lacks(at, has) {
+        match join.lacks(at, has, |rank| vector.entry(rank).floor) {
             None => Ok(()),
             Some(lacks) => Err(Violation::ReadyTooEarly { at, lacks }),
         }
@@ -173,7 +185,74 @@ impl World {
         self.check_copies(node, rank)?;
         self.check_engine(node)?;
         self.check_limits(node)?;
+        self.check_floors(node)?;
         self.ask(node, 1)
+    }
+
+    /// Nothing of a life that is forgotten is visible: not its log, not its copies, not its record.
+    fn check_floors(&self, node: usize) -> Result<(), Violation> {
+        let slot = &self.slots[node];
+        let Some(life) = &slot.life else {
+            return Ok(());
+        };
+        let vector = life.node.replica().version_vector();
+        if vector.0.values().all(|entry| entry.floor == Incarnation(0)) {
+            return Ok(());
+        }
+        let found = |rank: Rank, what: String| Violation::Forgotten {
+            at: slot.rank,
+            rank,
+            what,
+        };
+        for (&rank, entry) in vector.0.iter().filter(|(rank, _)| **rank != slot.rank) {
+            if entry.inc != Incarnation(0) && entry.inc <= entry.floor {
+                let what = format!("its log of incarnation {}", entry.inc);
+                return Err(found(rank, what));
+            }
+            let index = life.node.replica().state();
+            if entry.inc == Incarnation(0) && index.copies(rank) > 0 {
+                return Err(found(rank, format!("{} copies", index.copies(rank))));
+            }
+        }
+        for member in life.node.members().iter().filter(|member| member.rank != slot.rank) {
+            let floor = vector.entry(member.rank).floor;
+            if member.life != Incarnation(0) && member.life <= floor {
+                let what = format!("its record of incarnation {}: {}", member.life, member.status);
+                return Err(found(member.rank, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// A view that a ring check found stable is one that every member of it had.
+    pub(crate) fn check_stable_view(&mut self, node: usize, view: ViewId) -> Result<(), Violation> {
+        let at = self.slots[node].rank;
+        let Some(life) = &self.slots[node].life else {
+            return Ok(());
+        };
+        self.reached.views_stable += 1;
+        let round = self.profile.check.period + self.profile.check.timeout;
+        let since = Timestamp(self.now.0.saturating_sub(round.as_nanos() as u64 * 11 / 10));
+        for member in life.node.members() {
+            let takes_part = member.status.in_view() && member.rank != at;
+            let knows = |slot: &Slot| slot.rank == member.rank && slot.had_view(view, since);
+            if takes_part && !self.slots.iter().any(knows) {
+                let rank = member.rank;
+                return Err(Violation::NotStable { at, rank });
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether every node reaches every other directly, in its own view.
+    pub(crate) fn all_direct(&self) -> bool {
+        self.slots.iter().all(|slot| {
+            let life = slot.life.as_ref();
+            life.is_some_and(|life| {
+                let mut members = life.node.members().into_iter();
+                members.all(|member| member.direct() && !member.slow)
+            })
+        })
     }
 
     /// Compares everything; for the end.
@@ -190,6 +269,7 @@ impl World {
             }
             self.check_engine(node)?;
             self.check_limits(node)?;
+            self.check_floors(node)?;
             let questions = if large { 2 } else { limits::FINAL_QUESTIONS };
             self.ask(node, questions)?;
         }
@@ -204,6 +284,7 @@ impl World {
             return Ok(());
         }
         let others = self.ranks() - 1;
+        // The virtual time of a message that is late again and again.
         let time = Timestamp(self.now.0.saturating_sub(limits::COVERAGE_MS * 1_000_000));
         if let Some(((origin, first), count)) = self.visits.incomplete(time, others) {
             return Err(Violation::Uncovered {
@@ -385,11 +466,12 @@ impl World {
 
     /// Returns what one node of the core must hold of a rank: what its origin has, or what the first of the core holds.
     fn wanted(&self, rank: usize) -> Option<OriginDigests> {
-        if self.is_core(rank) {
-            return self.slots[rank].life.as_ref()?.seen[rank];
-        }
-        let first = (0..self.ranks()).find(|node| self.is_core(*node))?;
-        self.slots[first].life.as_ref()?.seen[rank]
+        let node = if self.is_core(self.home[rank]) {
+            self.home[rank]
+        } else {
+            *self.home.iter().find(|node| self.is_core(**node))?
+        };
+        self.slots[node].life.as_ref()?.seen[rank]
     }
 
     fn differs(&self, node: usize, rank: usize) -> bool {
@@ -397,7 +479,7 @@ impl World {
             return true;
         };
         let (has, wanted) = (life.seen[rank], self.wanted(rank));
-        if self.is_core(rank) {
+        if self.is_core(self.home[rank]) {
             return wanted.is_none() || has != wanted;
         }
         // A damaged log whose origin is gone cannot be told from a sound one.
@@ -417,7 +499,11 @@ impl World {
         if self.is_core(node) && self.differs(node, rank) {
             return Some((node, Some(rank)));
         }
-        for node in (0..self.ranks()).filter(|node| self.is_core(*node)) {
+        for home in 0..self.ranks() {
+            let node = self.home[home];
+            if !self.is_core(node) {
+                continue;
+            }
             for rank in 0..self.ranks() {
                 if self.differs(node, rank) {
                     self.hint = (node, rank);
@@ -432,34 +518,58 @@ impl World {
         None
     }
 
-    /// Returns the first node of the core that would not route to another one of it, or would to one that is dead.
-    pub(crate) fn first_hidden(&self) -> Option<(usize, Rank)> {
-        (0..self.ranks())
-            .filter(|node| self.is_core(*node))
-            .find_map(|node| Some((node, self.hidden_from(node)?)))
+    /// Returns a node of the core that would not route to another one of it, would to one that is gone, or has another view.
+    pub(crate) fn first_hidden(&self) -> Option<(usize, String)> {
+        let core = || self.home.iter().copied().filter(|node| self.is_core(*node));
+        let mut first = None;
+        for node in core() {
+            let Some(life) = &self.slots[node].life else {
+                return Some((node, "is dead".into()));
+            };
+            let view = life.node.view_id();
+            if *first.get_or_insert(view) != view {
+                return Some((node, "has another view than the first of the core".into()));
+            }
+        }
+        core().find_map(|node| Some((node, self.hidden_from(node)?)))
     }
 
-    fn hidden_from(&self, node: usize) -> Option<Rank> {
+    fn hidden_from(&self, node: usize) -> Option<String> {
         let life = self.slots[node].life.as_ref()?;
-        let wrong = |member: &MemberView| {
-            let other = usize::from(member.rank.0);
-            if self.is_core(other) {
-                // A member that is not heard, or does not hear, may not be known to be Ready.
-                let deaf = self.links.is_deaf(other, node) || self.links.is_deaf(node, other);
-                !member.routable() && !deaf
-            } else {
-                member.up && self.slots[other].life.is_none() && self.is_gone_for_good(other)
+        let members = life.node.members();
+        for home in self.home.iter().copied().filter(|home| *home != node) {
+            let rank = self.slots[home].rank;
+            let member = members.iter().find(|member| member.rank == rank);
+            let status = member.map(|member| member.status);
+            if self.is_core(home) {
+                // Who does not hear a member may not know it to be Ready.
+                let hears = !self.links.is_deaf(home, node);
+                let inc = self.slots[home].life.as_ref().map(|life| life.origin.inc);
+                if !member.is_some_and(|member| {
+                    (member.routable() || !hears) && Some(member.life) == inc
+                }) {
+                    return Some(format!("believes of rank {rank}: {member:?}"));
+                }
+            } else if self.is_gone_for_good(home) && status.is_some_and(Status::in_view) {
+                return Some(format!("believes of rank {rank}, which is gone: {member:?}"));
             }
-        };
-        life.node
-            .members()
-            .iter()
-            .find(|member| wrong(member))
-            .map(|member| member.rank)
+        }
+        None
     }
 
     fn is_gone_for_good(&self, node: usize) -> bool {
-        self.slots[node].misery == Some(Misery::Dead)
+        match self.slots[node].misery {
+            Some(Misery::Dead | Misery::Stopped | Misery::Absent) => true,
+            Some(
+                Misery::Unheard
+                | Misery::Deaf
+                | Misery::Flapping
+                | Misery::Crashing
+                | Misery::Lossy
+                | Misery::Slow,
+            )
+            | None => false,
+        }
     }
 
     /// Says what [`first_difference`](Self::first_difference) found, and who is outside the core.
@@ -479,7 +589,7 @@ impl World {
     fn describe_first(&mut self) -> String {
         let Some((node, rank)) = self.first_difference() else {
             return match self.first_hidden() {
-                Some((node, other)) => format!("rank {node} does not know how rank {other} is"),
+                Some((node, what)) => format!("rank {} {what}", self.slots[node].rank),
                 None => "nothing differs".into(),
             };
         };
@@ -489,8 +599,10 @@ impl World {
         let Some(rank) = rank else {
             let has = |rank: Rank| life.seen[usize::from(rank.0)].map(|log| (log.inc, log.seq));
             let join = life.join.as_ref();
-            let lacks = join.and_then(|join| join.lacks(self.slots[node].rank, has));
-            return format!("rank {node} is not Ready: {lacks:?}");
+            let floor = |_| Incarnation(0);
+            let lacks = join.and_then(|join| join.lacks(self.slots[node].rank, has, floor));
+            let reason = life.node.not_ready();
+            return format!("rank {node} is not Ready: {reason:?}; {lacks:?}");
         };
         let log = life
             .node
@@ -512,6 +624,7 @@ impl World {
         self.reached.pulls_timed_out += log.pulls_timed_out;
         self.reached.pulls_abandoned += log.pulls_abandoned;
         self.reached.snapshots_loaded += log.snapshots_loaded;
+        self.reached.deltas_loaded += log.deltas_loaded;
         self.reached.snapshots_sent += log.snapshots_sent;
         self.reached.pulls_served += log.pulls_served;
         self.reached.pulls_busy += log.pulls_busy;

@@ -5,7 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 use node::wire::{self, Frame};
 use oplog::Message;
-use radix_core::id::OriginId;
+use radix_core::id::{Incarnation, OriginId};
+use radix_core::time::Timestamp;
 
 use crate::fault::{Fault, Rebirth};
 use crate::visits::Name;
@@ -50,6 +51,22 @@ pub(crate) enum Event {
     },
     /// A second process of a rank ends.
     Single { node: usize },
+    /// A host that is not configured asks a member to let it join, or a node asks to be known again.
+    Introduce {
+        node: usize,
+        life: u32,
+        inc: Incarnation,
+        since: Timestamp,
+    },
+    /// A node that has no link after a while introduces itself.
+    Lonely { node: usize, life: u32 },
+    /// A node learns that what it sends on a link does not leave fast enough, or that it does again.
+    Lane {
+        node: usize,
+        life: u32,
+        peer: usize,
+        full: bool,
+    },
     /// From now on nothing goes wrong with the core and nobody publishes.
     Calm,
     /// What stays wrong with a node outside the core strikes again.
@@ -112,7 +129,9 @@ impl Event {
     pub(crate) fn node(&self) -> Option<usize> {
         match self {
             Event::Deliver(delivery) => Some(usize::from(delivery.to)),
-            Event::Tick { node, .. } | Event::LinkLost { node, .. } => Some(*node),
+            Event::Tick { node, .. } | Event::LinkLost { node, .. } | Event::Lane { node, .. } => {
+                Some(*node)
+            }
             Event::Written { .. }
             | Event::Publish
             | Event::Fault(_)
@@ -124,6 +143,8 @@ impl Event {
             | Event::Hurry { .. }
             | Event::Restart { .. }
             | Event::Single { .. }
+            | Event::Introduce { .. }
+            | Event::Lonely { .. }
             | Event::Calm
             | Event::Misery { .. }
             | Event::Aftermath
@@ -180,8 +201,21 @@ impl fmt::Display for Delivery {
                 )
             }
             Ok(Frame::Log(message)) => write!(f, "{message:?}"),
-            Ok(Frame::Heartbeat(beat)) => {
-                write!(f, "heartbeat @{}:{} echo {}", beat.inc, beat.seq, beat.echo)
+            Ok(Frame::Topology(topology::Message::Heartbeat(beat))) => {
+                let asks = if beat.echo { "probe" } else { "answer" };
+                write!(f, "{asks} {} @{}:{}", beat.nonce, beat.inc, beat.seq)
+            }
+            Ok(Frame::Topology(topology::Message::Members { records, .. })) => {
+                write!(f, "members")?;
+                for record in &records {
+                    let (rank, inc) = (record.rank, record.inc);
+                    write!(f, " {rank}@{inc}+{} {}", record.counter, record.status)?;
+                }
+                Ok(())
+            }
+            Ok(Frame::Topology(message)) => write!(f, "{message:?}"),
+            Ok(Frame::Check(token)) => {
+                write!(f, "check {:?} lap {:?}", token.round(), token.lap())
             }
             Ok(Frame::Readiness { ready }) => write!(f, "ready {ready}"),
             Err(error) => write!(f, "no frame: {error}"),

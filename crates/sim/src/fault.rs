@@ -73,6 +73,48 @@ pub(crate) enum Fault {
         for_ns: u64,
         stale: bool,
     },
+    /// A node that nobody configured joins.
+    Join { node: usize },
+    /// A node leaves on purpose, and comes back after a time if one is given.
+    Leave {
+        node: usize,
+        drain_ns: u64,
+        back_ns: Option<u64>,
+    },
+    /// A node dies for good, and another host takes its rank after a time.
+    Replace { node: usize, for_ns: u64 },
+    /// The operator asks one node to forget another.
+    Forget { at: usize, node: usize },
+    /// A node is told that a living one is suspected.
+    Accuse { at: usize, node: usize },
+}
+
+impl Fault {
+    /// Returns the same with hosts instead of the ranks it was planned for.
+    pub(crate) fn at(mut self, home: impl Fn(usize) -> usize) -> Fault {
+        match &mut self {
+            Fault::Cut { a, b, .. } | Fault::Flap { a, b, .. } => (*a, *b) = (home(*a), home(*b)),
+            Fault::OneWay { from, to, .. } | Fault::Narrow { from, to, .. } => {
+                (*from, *to) = (home(*from), home(*to));
+            }
+            Fault::Forget { at, node } | Fault::Accuse { at, node } => {
+                (*at, *node) = (home(*at), home(*node));
+            }
+            Fault::Isolate { node, .. }
+            | Fault::Clog { node, .. }
+            | Fault::Pause { node, .. }
+            | Fault::Slow { node, .. }
+            | Fault::Jump { node, .. }
+            | Fault::Crash { node, .. }
+            | Fault::Damage { node }
+            | Fault::Double { node, .. }
+            | Fault::Join { node }
+            | Fault::Leave { node, .. }
+            | Fault::Replace { node, .. } => *node = home(*node),
+            Fault::ResponderDies { .. } => {}
+        }
+        self
+    }
 }
 
 /// Draws the faults of a run, in no order.
@@ -92,6 +134,7 @@ pub(crate) fn plan(
         plan.links(profile);
     }
     plan.nodes(profile);
+    plan.members(profile);
     plan.faults
 }
 
@@ -214,6 +257,35 @@ impl Plan<'_> {
             for_ns: duration(random, 4_000),
             stale: random.bool(),
         });
+    }
+}
+
+impl Plan<'_> {
+    fn members(&mut self, profile: &Profile) {
+        for joiner in 0..profile.joiners {
+            let node = self.nodes + joiner;
+            let at = Timestamp(self.random.u64(0..self.end.0));
+            self.faults.push((at, Fault::Join { node }));
+        }
+        self.put(profile.leaves, |random, nodes| Fault::Leave {
+            node: random.usize(..nodes),
+            drain_ns: duration(random, 500),
+            back_ns: random.bool().then(|| duration(random, 4_000)),
+        });
+        self.put(profile.replaces, |random, nodes| Fault::Replace {
+            node: random.usize(..nodes),
+            for_ns: duration(random, 4_000),
+        });
+        self.put(profile.forgets, |random, nodes| Fault::Forget {
+            at: random.usize(..nodes),
+            node: random.usize(..nodes),
+        });
+        if self.nodes > 1 {
+            self.put(profile.accusations, |random, nodes| {
+                let (at, node) = two(random, nodes);
+                Fault::Accuse { at, node }
+            });
+        }
     }
 }
 

@@ -7,10 +7,21 @@ use radix_core::id::{Incarnation, Rank, Seq};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Join {
     ready: Vec<Rank>,
+    lives: Vec<(Rank, Incarnation)>,
     offers: Vec<(Rank, VersionVector)>,
 }
 
 impl Join {
+    /// A link to a peer is there. What it said in another life counts no more.
+    pub(crate) fn linked(&mut self, peer: Rank, inc: Incarnation) {
+        let known = self.lives.iter().any(|known| *known == (peer, inc));
+        if !known {
+            self.lives.retain(|(rank, _)| *rank != peer);
+            self.lives.push((peer, inc));
+            self.ready.retain(|known| *known != peer);
+        }
+    }
+
     /// A peer says whether it is Ready.
     pub(crate) fn said(&mut self, peer: Rank, ready: bool) {
         self.ready.retain(|known| *known != peer);
@@ -33,9 +44,9 @@ impl Join {
         self.offers.retain(|(known, _)| *known != peer);
     }
 
-    /// Returns whether no linked peer said to be Ready.
-    pub(crate) fn is_cold(&self) -> bool {
-        self.ready.is_empty()
+    /// Returns whether no linked peer that takes part said to be Ready.
+    pub(crate) fn is_cold(&self, takes_part: impl Fn(Rank) -> bool) -> bool {
+        !self.ready.iter().any(|rank| takes_part(*rank))
     }
 
     /// Returns what lacks to be Ready like one of the Ready peers; nothing where one was reached.
@@ -43,11 +54,13 @@ impl Join {
         &self,
         me: Rank,
         has: impl Fn(Rank) -> Option<(Incarnation, Seq)>,
+        floor: impl Fn(Rank) -> Incarnation,
     ) -> Option<String> {
         let mut lacking = String::from("no Ready peer said yet what it has");
         for (peer, vector) in &self.offers {
             let behind = vector.0.iter().find(|(rank, want)| {
-                **rank != me && has(**rank).unwrap_or_default() < (want.inc, want.seq)
+                let has = has(**rank).unwrap_or_default();
+                **rank != me && has < (want.inc, want.seq) && floor(**rank) < want.inc
             });
             let Some((rank, want)) = behind else {
                 return None;

@@ -23,6 +23,7 @@ mod act;
 mod calm;
 mod check;
 mod lives;
+mod membership;
 mod publish;
 mod upheaval;
 mod wiring;

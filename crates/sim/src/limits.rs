@@ -42,6 +42,12 @@ pub const VIEW_SECONDS_PER_NODE: u64 = 12;
 /// Frames that may wait for a node that stands still or is slow; the rest is lost, as behind a full window.
 pub const BACKLOG_FRAMES_MAX: usize = 4_096;
 
+/// Views of one node that are remembered, to judge what a ring check says of them.
+pub const VIEWS_KEPT: usize = 64;
+
+/// How long a joiner that is refused tries again. Unit: virtual seconds.
+pub const JOIN_SECONDS_MAX: u64 = 30;
+
 /// When, after the faults, whoever wrote a log that was damaged says one more thing. Damage is found at the
 /// next checkpoint, and there is none without a new op. Unit: virtual milliseconds.
 pub const AFTERMATH_MS: [u64; 3] = [500, 3_000, 6_000];

@@ -127,6 +127,11 @@ impl Links {
         link.up && link.epoch == epoch
     }
 
+    /// Returns whether there is a reason for the link to be cut.
+    pub(crate) fn is_cut(&self, a: usize, b: usize) -> bool {
+        self.links[self.pair(a, b)].cuts > 0
+    }
+
     /// Adds a reason for the link to be cut; returns the connection that broke by it.
     pub(crate) fn cut(&mut self, a: usize, b: usize) -> Option<u32> {
         let pair = self.pair(a, b);

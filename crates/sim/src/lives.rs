@@ -5,11 +5,12 @@ use std::time::Duration;
 use node::{Boot, Node, NodeConfig};
 use radix_core::IndexConfig;
 use radix_core::id::{Incarnation, OriginId, Rank};
-use topology::Role;
+use topology::{Fanout, Record, Seed};
 
 use crate::engine::Engines;
 use crate::event::Event;
-use crate::fault::Rebirth;
+use crate::fault::{Fault, Rebirth};
+use crate::membership::{address, role};
 use crate::slot::{Life, Slot};
 use crate::violation::Violation;
 use crate::world::{Misdeed, Taint, World};
@@ -60,35 +61,59 @@ impl World {
         rebirth: Rebirth,
         again: u32,
     ) -> Result<(), Violation> {
-        if self.slots[node].life.is_some() {
+        let slot = &self.slots[node];
+        if slot.life.is_some() || slot.stays_away() {
             return Ok(());
         }
+        let seeded = slot.seeded;
         let inc = self.incarnation(node, rebirth);
+        if !seeded {
+            self.introduce_soon(node, inc, self.now);
+            return Ok(());
+        }
         let me = OriginId {
             rank: self.slots[node].rank,
             inc,
         };
-        if self.truth.knows(me) && self.misdeed != Some(Misdeed::ReuseIncarnation) {
-            self.taint(me, Taint::Reused);
-        }
-        self.slots[node].lives += 1;
-        let life = self.boot(node, me);
-        self.truth.begin(me);
-        self.hash.words([7, node as u64, me.inc.0, self.now.0]);
-        self.slots[node].life = Some(life);
-        self.arm(node);
+        self.begin_life(node, me, Vec::new())?;
         if again > 0 && self.calm_since.is_none() {
             let up = self.chance.u64(20_000_000..800_000_000);
             self.queue.push(
                 self.now.after(Duration::from_nanos(up)),
-                Event::Fault(crate::fault::Fault::Crash {
-                    node,
+                Event::Fault(Fault::Crash {
+                    node: usize::from(me.rank.0),
                     for_ns: up / 2,
                     rebirth: Rebirth::Proper,
                     again: again - 1,
                 }),
             );
         }
+        Ok(())
+    }
+
+    /// A node begins to live, with the members that it was told of.
+    pub(crate) fn begin_life(
+        &mut self,
+        node: usize,
+        me: OriginId,
+        table: Vec<Record>,
+    ) -> Result<(), Violation> {
+        if self.truth.knows(me) && self.misdeed != Some(Misdeed::ReuseIncarnation) {
+            self.taint(me, Taint::Reused);
+        }
+        let introduced = !table.is_empty();
+        let slot = &mut self.slots[node];
+        slot.lives += 1;
+        slot.left = false;
+        slot.introduces_at = None;
+        let mut life = self.boot(node, me, table);
+        life.introduced = introduced;
+        self.truth.begin(me);
+        self.hash.words([7, node as u64, me.inc.0, self.now.0]);
+        self.slots[node].life = Some(life);
+        self.slots[node].note_view(self.now);
+        self.arm(node);
+        self.lonely_later(node);
         for other in (0..self.slots.len()).filter(|other| *other != node) {
             if self.slots[other].life.is_some() {
                 self.connect_soon(node, other);
@@ -131,17 +156,30 @@ impl World {
         }
     }
 
-    fn boot(&mut self, host: usize, me: OriginId) -> Life {
-        let members = (0..self.config.nodes).map(|rank| {
-            let role = [Role::Prefill, Role::Decode, Role::Router][usize::from(rank % 3)];
-            (Rank(rank), role)
-        });
+    fn boot(&mut self, host: usize, me: OriginId, table: Vec<Record>) -> Life {
+        let seed = |rank: u16| {
+            let rank = Rank(rank);
+            let own = rank == me.rank;
+            let at = if own { host } else { usize::from(rank.0) };
+            Seed {
+                rank,
+                role: role(rank),
+                address: address(at),
+            }
+        };
+        // Whoever was introduced needs to know nobody beforehand; some know the configured members all the same.
+        let knows_all = self.slots[host].seeded || self.chance.bool();
+        let seeds = (0..self.config.nodes).filter(|rank| knows_all && *rank != me.rank.0);
+        let seeds = seeds.chain([me.rank.0]).map(seed).collect();
         let config = NodeConfig {
             topology: topology::Config {
-                fanout: self.profile.fanout,
+                fanout: self.profile.fanout.map_or(Fanout::Auto, Fanout::Fixed),
                 heartbeat: self.profile.heartbeat,
-                ..topology::Config::new(me.rank, members.collect())
+                forget_after: self.profile.forget_after,
+                table,
+                ..topology::Config::with_seeds(me.rank, seeds)
             },
+            check: self.profile.check,
             log: self.profile.log.clone(),
             index: IndexConfig {
                 readers_max: 1,
@@ -193,6 +231,7 @@ impl World {
             forgetful: true,
             clock: self.slots[node].clock,
             lives: 1,
+            seeded: self.chance.bool(),
             ..Slot::new(self.slots[node].rank)
         });
         self.slots[node].forgetful = true;
@@ -220,6 +259,8 @@ impl World {
         slot.highest = slot.highest.max(origin.inc);
         let (rank, forgetful) = (slot.rank, slot.forgetful);
         let again = self.truth.knows(origin);
+        let floor = life.node.replica().version_vector().entry(rank).floor;
+        self.reached.forgotten_and_returned += u64::from(floor >= before.inc);
         if origin.inc <= before.inc || (again && !forgetful) {
             return Err(Violation::Alarm {
                 at: rank,

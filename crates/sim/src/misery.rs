@@ -21,6 +21,8 @@ pub(crate) enum Misery {
     Lossy,
     /// It is slow.
     Slow,
+    /// It left, or never came.
+    Absent,
 }
 
 impl Misery {
@@ -47,7 +49,8 @@ impl Misery {
             | Misery::Unheard
             | Misery::Deaf
             | Misery::Lossy
-            | Misery::Slow => None,
+            | Misery::Slow
+            | Misery::Absent => None,
         }
     }
 }

@@ -102,6 +102,13 @@ pub fn all() -> Vec<Mutant> {
         ("ttl-only-loop-stop", Mutation::RelayWholeRing),
         ("ready-before-snapshot", Mutation::ReadyAtOnce),
         ("evict-forgets-a-copy", Mutation::EvictForgets),
+        ("delta-wrong-base", Mutation::DeltaFromLaterBase),
+        ("no-floor", Mutation::NoFloor),
+        ("suspicion-not-refuted", Mutation::SuspicionNotRefuted),
+        ("suspicion-never-ends", Mutation::SuspicionNeverEnds),
+        ("left-not-final", Mutation::LeftNotFinal),
+        ("old-address-kept", Mutation::OldAddressKept),
+        ("stable-view-with-a-differing-member", Mutation::DifferingViewIgnored),
     ];
     let tampers = tampers.map(|(name, tamper)| (name, How::Tamper(tamper)));
     let misdeeds = misdeeds.map(|(name, misdeed)| (name, How::Misdeed(misdeed)));
@@ -143,7 +150,9 @@ fn change_ops(change: impl Fn(&mut Vec<Op>) + 'static) -> Tamper {
     rewrite(move |to, frame| {
         let batch = match frame {
             Frame::Broadcast { batch, .. } | Frame::Log(Message::Batch(batch)) => batch,
-            Frame::Log(_) | Frame::Heartbeat(_) | Frame::Readiness { .. } => return false,
+            Frame::Log(_) | Frame::Topology(_) | Frame::Check(_) | Frame::Readiness { .. } => {
+                return false;
+            }
         };
         let ops: Result<Vec<Op>, _> = batch.ops().map(|op| op.map(|(op, _)| op)).collect();
         let Ok(mut ops) = ops else { return false };
@@ -236,7 +245,8 @@ fn no_anti_entropy() -> Tamper {
     lose(|frame| {
         matches!(
             frame,
-            Frame::Log(Message::Offer { .. } | Message::Pull { .. }) | Frame::Heartbeat(_)
+            Frame::Log(Message::Offer { .. } | Message::Pull { .. })
+                | Frame::Topology(topology::Message::Heartbeat(_))
         )
     })
 }

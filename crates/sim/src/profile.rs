@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use topology::ring_round::RoundConfig;
 
 use crate::config::SimConfig;
 
 /// Drawn once from the seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Profile {
-    pub(crate) fanout: u16,
+    /// `None` follows the number of members.
+    pub(crate) fanout: Option<u16>,
     /// Nothing is ever lost, and every node lives on: frames are only late, doubled and out of order.
     pub(crate) lossless: bool,
     /// Chances of a frame, out of 1,024.
@@ -40,6 +42,15 @@ pub(crate) struct Profile {
     pub(crate) responder_deaths: u32,
     pub(crate) damages: u32,
     pub(crate) doubles: u32,
+    /// Nodes that nobody configured and that join some time.
+    pub(crate) joiners: usize,
+    pub(crate) leaves: u32,
+    pub(crate) replaces: u32,
+    pub(crate) forgets: u32,
+    pub(crate) accusations: u32,
+    /// How long a member is down before it is forgotten.
+    pub(crate) forget_after: Duration,
+    pub(crate) check: RoundConfig,
     /// Nodes with which something stays wrong in the end.
     pub(crate) outsiders: usize,
     /// Whether a restart may come with an incarnation lower than one already used.
@@ -77,6 +88,13 @@ pub(crate) struct Manners {
 }
 
 impl Profile {
+    /// Returns whether members come and go, so that who is linked with whom is for the nodes to say.
+    pub(crate) fn has_churn(&self) -> bool {
+        self.joiners > 0
+            || self.leaves + self.replaces + self.forgets + self.doubles > 0
+            || self.forget_after < topology::limits::FORGET_AFTER
+    }
+
     pub(crate) fn draw(config: &SimConfig, random: &mut Rng) -> Profile {
         let quiet = Profile::quiet(config, random);
         if !config.faults {
@@ -98,9 +116,9 @@ impl Profile {
     }
 
     fn quiet(config: &SimConfig, random: &mut Rng) -> Profile {
-        let fanout = *pick(random, &[1, 2, 4]);
+        let fanout = *pick(random, &[Some(1), Some(2), Some(4), None]);
         Profile {
-            fanout: config.fanout.unwrap_or(fanout),
+            fanout: config.fanout.or(fanout),
             lossless: true,
             drop_1024: 0,
             double_1024: 0,
@@ -124,6 +142,16 @@ impl Profile {
             responder_deaths: 0,
             damages: 0,
             doubles: 0,
+            joiners: 0,
+            leaves: 0,
+            replaces: 0,
+            forgets: 0,
+            accusations: 0,
+            forget_after: topology::limits::FORGET_AFTER,
+            check: RoundConfig {
+                period: Duration::from_millis(*pick(random, &[1_000, 3_000, 10_000])),
+                ..RoundConfig::default()
+            },
             outsiders: 0,
             stale_restarts: false,
             same_restarts: false,
@@ -168,6 +196,11 @@ impl Profile {
             responder_deaths: some(5, 2),
             damages: some(10, 2),
             doubles: some(8, 1),
+            joiners: some(4, 2) as usize,
+            leaves: some(5, 2),
+            replaces: some(6, 2),
+            forgets: some(5, 3),
+            accusations: some(4, 4),
             outsiders: some(3, u32::from(config.nodes / 2).max(1)) as usize,
             ..links
         };
@@ -177,6 +210,7 @@ impl Profile {
             hostile_1024: *pick(random, &[0, 0, 0, 0, 0, 4]),
             stale_restarts: random.u8(..4) == 0,
             same_restarts: random.u8(..8) == 0,
+            forget_after: Duration::from_secs(*pick(random, &[2, 5, 600, 600])),
             skew_ppm_max: *pick(random, &[0, 0, 100, 50_000]),
             ..nodes
         }
@@ -188,6 +222,8 @@ fn log(random: &mut Rng) -> oplog::Config {
     oplog::Config {
         batch_bytes_max: *pick(random, &[64, 1_024, 64 * 1_024]),
         tail_ops_max: *pick(random, &[0, 4, 32, 256, 65_536]),
+        tail_stable_ops: *pick(random, &[0, 4, 1_024]),
+        delta_bytes_min: *pick(random, &[0, 256, 64 << 10]),
         reorder_ops_max: *pick(random, &[2, 16, 16_384]),
         reorder_bytes_max: *pick(random, &[256, 4 << 20]),
         pull_bytes_max: *pick(random, &[256, 4_096, 1 << 20]),

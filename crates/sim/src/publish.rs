@@ -87,6 +87,10 @@ impl World {
                         event: format!("page {page} of an accepted store got no copy: {said:?}"),
                     })
             }
+            Err(PublishError::Left) => {
+                self.reached.publishes_refused += 1;
+                Ok(())
+            }
             Err(PublishError::EmptyPath | PublishError::FromBeyondPath { .. })
                 if matches!(said, Publish::Store { .. }) =>
             {

@@ -15,6 +15,8 @@ pub struct Report {
     pub virtual_ns: u64,
     /// From the last fault until all nodes of the core agreed. Unit: virtual nanoseconds.
     pub convergence_ns: u64,
+    /// From the last fault until they also had one view, and knew each other to be Ready. Unit: virtual nanoseconds.
+    pub views_ns: u64,
     /// What was reached on the way.
     pub reached: Reached,
     /// How full every queue was at most.
@@ -127,6 +129,16 @@ reached! {
         doubles,
         /// Batches whose ops were others than their origin wrote.
         damages,
+        /// Nodes that nobody configured and that were to join.
+        joins_asked,
+        /// Nodes that were to leave.
+        leaves_asked,
+        /// Ranks that moved to another host.
+        replaces,
+        /// Words of the operator to forget a member.
+        forgets_asked,
+        /// Living members that somebody was told to be suspected.
+        accusations,
         /// Nodes outside the core for good.
         outsiders,
     }
@@ -146,7 +158,55 @@ reached! {
         /// Restarts that came back as Ready nodes.
         restarts_rejoined,
         /// Nodes that became Ready by catching up with one that was.
-        joins,
+        caught_up,
+        /// Introductions that were accepted.
+        introductions,
+        /// Introductions that were refused because a living member has the rank.
+        introductions_refused,
+        /// Nodes that introduced themselves again while they lived.
+        introductions_again,
+        /// Nodes that joined by an introduction and became Ready.
+        joins_completed,
+        /// Nodes that said goodbye.
+        goodbyes,
+        /// Members that others saw say goodbye.
+        members_left,
+        /// Lives that nodes took note of.
+        members_joined,
+        /// Members that were suspected.
+        members_suspected,
+        /// Objections, by a node itself or as others heard of them.
+        suspicions_refuted,
+        /// Members that were found down.
+        members_died,
+        /// Ranks that were forgotten up to a life.
+        ranks_forgotten,
+        /// Nodes that were forgotten and came back in a new life of their own accord.
+        forgotten_and_returned,
+        /// Members that were asked to be forgotten, and were not because they take part.
+        forgets_refused,
+        /// Links found bad though others reach the member.
+        links_degraded,
+        /// Degraded links that work again.
+        links_restored,
+        /// Members that are heard but do not hear.
+        members_mute,
+        /// Times a node began to doubt itself.
+        doubts,
+        /// Links whose data lane overflowed, as told to a node.
+        links_slow,
+        /// Slow members that caught up.
+        members_caught_up,
+        /// Ring checks that agreed.
+        checks_agreed,
+        /// Ring checks that found somebody missing or with another view.
+        checks_differed,
+        /// Ring checks whose token was lost.
+        checks_lost,
+        /// Views that became stable.
+        views_stable,
+        /// Snapshots loaded that held net changes only.
+        deltas_loaded,
         /// Nodes that began a cold cluster.
         cold_starts,
         /// Own new incarnations.
@@ -201,5 +261,11 @@ reached! {
         batches_undecodable,
         /// Names of logs that two lives used.
         names_used_twice,
+        /// Joiners that gave up because their rank stayed taken.
+        joins_given_up,
+        /// Links that were told to a node that does not know their peer.
+        peers_unknown,
+        /// Questions about members that found no room.
+        questions_dropped,
     }
 }

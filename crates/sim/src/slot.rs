@@ -7,11 +7,13 @@ use oplog::OriginDigests;
 use radix_core::id::{Incarnation, OriginId, Rank};
 use radix_core::time::Timestamp;
 use radix_core::{Matches, Reader};
+use topology::ViewId;
 
 use crate::clock::Clock;
 use crate::engine::Engines;
 use crate::event::Event;
 use crate::join::Join;
+use crate::limits;
 use crate::misery::Misery;
 
 /// A host, the rank that is given to it, and whoever lives there.
@@ -38,6 +40,16 @@ pub(crate) struct Slot {
     pub(crate) damage_next: bool,
     /// Frames that it got though they were none.
     pub(crate) hostile: u64,
+    /// Its rank is configured at this address; otherwise it has to introduce itself.
+    pub(crate) seeded: bool,
+    /// Its rank has moved to another host.
+    pub(crate) retired: bool,
+    /// It said goodbye.
+    pub(crate) left: bool,
+    /// When it next introduces itself though it lives.
+    pub(crate) introduces_at: Option<Timestamp>,
+    /// The views that its node had, each with when it began; the last is the present one.
+    pub(crate) views: VecDeque<(ViewId, Timestamp)>,
     /// What stays wrong with it when all else is healed; it does not belong to the core then.
     pub(crate) misery: Option<Misery>,
 }
@@ -63,6 +75,8 @@ pub(crate) struct Life {
     pub(crate) links: Vec<Option<Connection>>,
     /// What it was told while it was not Ready.
     pub(crate) join: Option<Join>,
+    /// It came by an introduction.
+    pub(crate) introduced: bool,
 }
 
 /// Which host and which connection a node means by a rank.
@@ -88,6 +102,11 @@ impl Slot {
             each_ns: 0,
             damage_next: false,
             hostile: 0,
+            seeded: true,
+            retired: false,
+            left: false,
+            introduces_at: None,
+            views: VecDeque::new(),
             misery: None,
         }
     }
@@ -95,6 +114,33 @@ impl Slot {
     /// Returns from when on the node can do something.
     pub(crate) fn free_at(&self) -> Timestamp {
         self.paused_until.max(self.busy_until)
+    }
+
+    /// Returns whether no life begins here any more.
+    pub(crate) fn stays_away(&self) -> bool {
+        self.retired || matches!(self.misery, Some(Misery::Dead | Misery::Absent))
+    }
+
+    /// Notes the view that the node has now.
+    pub(crate) fn note_view(&mut self, now: Timestamp) {
+        let Some(life) = &self.life else { return };
+        let view = life.node.view_id();
+        if self.views.back().is_none_or(|(known, _)| *known != view) {
+            if self.views.len() == limits::VIEWS_KEPT {
+                self.views.pop_front();
+            }
+            self.views.push_back((view, now));
+        }
+    }
+
+    /// Returns whether the node had that view at some time since `since`.
+    pub(crate) fn had_view(&self, view: ViewId, since: Timestamp) -> bool {
+        let ends = self.views.iter().skip(1).map(|(_, began)| *began);
+        let ends = ends.chain([Timestamp(u64::MAX)]);
+        self.views
+            .iter()
+            .zip(ends)
+            .any(|((known, _), end)| *known == view && end >= since)
     }
 
     /// Returns the connection to a host, if the node believes in one.
@@ -125,6 +171,7 @@ impl Life {
             said: None,
             links: vec![None; ranks],
             join: Some(Join::default()),
+            introduced: false,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::event::Event;
-use crate::fault::Fault;
+use crate::fault::{Fault, Rebirth};
 use crate::narrow::Narrow;
 use crate::violation::Violation;
 use crate::world::World;
@@ -15,6 +15,8 @@ impl World {
         }
         self.hash.words([4, self.now.0]);
         let now = self.now;
+        let at_home = |rank: usize| self.home.get(rank).copied().unwrap_or(rank);
+        let fault = fault.at(at_home);
         let until = |for_ns: u64| now.after(Duration::from_nanos(for_ns));
         match fault {
             Fault::Cut { a, b, for_ns } => {
@@ -106,6 +108,18 @@ impl World {
                 for_ns,
                 stale,
             } => self.double(node, for_ns, stale)?,
+            Fault::Join { node } => {
+                self.reached.joins_asked += 1;
+                self.restart(node, Rebirth::Proper, 0)?;
+            }
+            Fault::Leave {
+                node,
+                drain_ns,
+                back_ns,
+            } => self.leave(node, drain_ns, back_ns)?,
+            Fault::Replace { node, for_ns } => self.replace(node, for_ns),
+            Fault::Forget { at, node } => self.forget(at, node)?,
+            Fault::Accuse { at, node } => self.accuse(at, node)?,
         }
         Ok(())
     }

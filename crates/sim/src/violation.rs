@@ -161,6 +161,24 @@ pub enum Violation {
         /// What it lacks.
         lacks: String,
     },
+    /// Something of a life that is forgotten is visible.
+    #[error("forgotten: rank {at} forgot rank {rank} and still shows {what}")]
+    Forgotten {
+        /// The node.
+        at: Rank,
+        /// Whose life it was.
+        rank: Rank,
+        /// What it shows.
+        what: String,
+    },
+    /// A node takes a view for stable that a member of it never had.
+    #[error("not stable: rank {at} takes its view for stable, but rank {rank} did not have it")]
+    NotStable {
+        /// The node.
+        at: Rank,
+        /// The member.
+        rank: Rank,
+    },
     /// Something that a run must never see was reported.
     #[error("alarm: rank {at} reports {event}")]
     Alarm {

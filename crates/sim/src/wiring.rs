@@ -29,7 +29,12 @@ impl World {
                 let at = self.now.after(Duration::from_nanos(ns));
                 self.queue.push(at, Event::Written { from, to, turn });
             }
-            Queued::Refused { .. } => self.reached.frames_refused_by_lane += 1,
+            Queued::Refused { first } => {
+                self.reached.frames_refused_by_lane += 1;
+                if first && lane == Lane::Data {
+                    self.tell_lane(from, to, true);
+                }
+            }
         }
     }
 
@@ -39,7 +44,7 @@ impl World {
             return Ok(());
         };
         let (bytes, max) = narrow.fullest();
-        let Some((delivery, next, _drained)) = narrow.written(turn) else {
+        let Some((delivery, next, drained)) = narrow.written(turn) else {
             return Ok(());
         };
         self.peaks.bytes_in_a_lane = self.peaks.bytes_in_a_lane.max(bytes as u64);
@@ -49,14 +54,50 @@ impl World {
             let at = self.now.after(Duration::from_nanos(ns));
             self.queue.push(at, Event::Written { from, to, turn });
         }
+        if drained {
+            self.tell_lane(from, to, false);
+        }
         self.fly(delivery);
         Ok(())
+    }
+
+    /// A node learns that what it sends on a link does not leave fast enough, or that it does again.
+    fn tell_lane(&mut self, node: usize, peer: usize, full: bool) {
+        let life = self.slots[node].lives;
+        let lane = Event::Lane {
+            node,
+            life,
+            peer,
+            full,
+        };
+        self.queue.push(self.now, lane);
+    }
+
+    pub(crate) fn lane(
+        &mut self,
+        node: usize,
+        life: u32,
+        peer: usize,
+        full: bool,
+    ) -> Result<(), Violation> {
+        let (slot, peer) = (&self.slots[node], self.slots[peer].rank);
+        if slot.lives != life {
+            return Ok(());
+        }
+        if !full {
+            return self.feed(node, Input::LinkDrained { peer }, None);
+        }
+        self.reached.links_slow += 1;
+        self.feed(node, Input::LinkSlow { peer }, None)
     }
 
     /// A narrow direction is wide again: what waited leaves at once.
     pub(crate) fn widen(&mut self, from: usize, to: usize) -> Result<(), Violation> {
         if let Some(narrow) = self.links.narrow(from, to).take() {
-            let (waiting, _refused) = narrow.drain();
+            let (waiting, refused) = narrow.drain();
+            if refused {
+                self.tell_lane(from, to, false);
+            }
             for delivery in waiting {
                 self.fly(delivery);
             }
@@ -140,7 +181,10 @@ impl World {
         match wire::decode(bytes) {
             Ok(Frame::Readiness { ready }) => join.said(from, ready),
             Ok(Frame::Log(Message::Offer { vector, .. })) => join.offered(from, vector),
-            Ok(Frame::Log(_) | Frame::Broadcast { .. } | Frame::Heartbeat(_)) | Err(_) => {}
+            Ok(
+                Frame::Log(_) | Frame::Broadcast { .. } | Frame::Topology(_) | Frame::Check(_),
+            )
+            | Err(_) => {}
         }
     }
 
@@ -242,6 +286,9 @@ impl World {
     fn tell_down(&mut self, node: usize, rank: Rank) -> Result<(), Violation> {
         if let Some(life) = &mut self.slots[node].life {
             life.believe(rank, None);
+            if life.links.iter().all(Option::is_none) {
+                self.lonely_later(node);
+            }
         }
         self.feed(node, Input::LinkDown { peer: rank }, None)
     }
@@ -271,6 +318,14 @@ impl World {
                     awake.after(Duration::from_millis(1)),
                     Event::Connect { a, b },
                 );
+            }
+            return Ok(());
+        }
+        if let Some(node) = self.unwanted(a, b) {
+            // Who dials and is not known introduces itself again.
+            let dialer = self.slots[a].rank.min(self.slots[b].rank);
+            if self.slots[node].rank != dialer {
+                self.introduce_again(if node == a { b } else { a });
             }
             return Ok(());
         }
@@ -304,6 +359,10 @@ impl World {
         };
         let incs = [inc(b), inc(a)];
         for ((node, peer), inc) in [a, b].into_iter().zip(ranks).zip(incs) {
+            let life = self.slots[node].life.as_mut();
+            if let Some(join) = life.and_then(|life| life.join.as_mut()) {
+                join.linked(peer, inc);
+            }
             self.feed(node, Input::LinkUp { peer, inc }, None)?;
         }
         Ok(())

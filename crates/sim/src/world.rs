@@ -10,6 +10,7 @@ use node::{Effects, Input};
 use radix_core::id::{OriginId, Rank};
 use radix_core::time::Timestamp;
 use rustc_hash::FxHashMap;
+use topology::{IntroduceError, Record};
 
 use crate::config::SimConfig;
 use crate::event::Event;
@@ -69,8 +70,12 @@ pub struct World {
     pub(crate) profile: Profile,
     pub(crate) now: Timestamp,
     pub(crate) queue: Queue<Event>,
-    /// One for each rank, and behind them those for second processes.
+    /// One for each rank, and behind them those for second processes and for ranks that moved.
     pub(crate) slots: Vec<Slot>,
+    /// Where each rank lives, or should.
+    pub(crate) home: Vec<usize>,
+    /// What the introduction at hand was answered with.
+    pub(crate) introduced: Option<Result<Vec<Record>, IntroduceError>>,
     pub(crate) links: Links,
     pub(crate) truth: Truth,
     pub(crate) tainted: FxHashMap<OriginId, Taint>,
@@ -133,14 +138,19 @@ impl World {
         let stream = |number: u64| Rng::with_seed(config.seed.rotate_left(17) ^ number);
         let mut chance = stream(1);
         let profile = Profile::draw(&config, &mut chance);
-        let nodes = usize::from(config.nodes);
-        let hosts = nodes + profile.doubles as usize;
+        let ranks = usize::from(config.nodes) + profile.joiners;
+        let hosts = ranks + (profile.doubles + profile.replaces) as usize;
         let mut world = World {
             now: Timestamp(0),
             queue: Queue::new(),
-            slots: (0..config.nodes)
-                .map(|rank| Slot::new(Rank(rank)))
+            slots: (0..ranks)
+                .map(|rank| Slot {
+                    seeded: rank < usize::from(config.nodes),
+                    ..Slot::new(Rank(rank as u16))
+                })
                 .collect(),
+            home: (0..ranks).collect(),
+            introduced: None,
             links: Links::new(hosts, config.hop, &profile, stream(2)),
             truth: Truth::default(),
             tainted: FxHashMap::default(),
@@ -196,12 +206,13 @@ impl World {
     /// Errors: the first [`Failure`]; the world ends there.
     pub fn run(mut self) -> Result<Report, Box<Failure>> {
         match self.run_on() {
-            Ok(convergence) => Ok(Report {
+            Ok((convergence, views)) => Ok(Report {
                 seed: self.config.seed,
                 hash: self.hash.value(),
                 events: self.events,
                 virtual_ns: self.now.0,
                 convergence_ns: u64::try_from(convergence.as_nanos()).unwrap_or(u64::MAX),
+                views_ns: u64::try_from(views.as_nanos()).unwrap_or(u64::MAX),
                 reached: self.reached,
                 peaks: self.peaks,
             }),
@@ -233,13 +244,13 @@ impl World {
         Ok(())
     }
 
-    /// How many ranks there are; the hosts of second processes come behind them.
+    /// How many ranks there are, those that join some time included.
     pub(crate) fn ranks(&self) -> usize {
-        usize::from(self.config.nodes)
+        self.home.len()
     }
 
     fn plan(&mut self) {
-        let nodes = self.ranks();
+        let nodes = usize::from(self.config.nodes);
         let end = Timestamp(self.config.fault_ms * 1_000_000);
         for (at, fault) in fault::plan(nodes, &self.profile, end, &mut self.chance) {
             self.queue.push(at, Event::Fault(fault));
@@ -267,8 +278,8 @@ impl World {
         self.queue.push(end, Event::Calm);
     }
 
-    /// Runs until all agree; returns how long that took.
-    fn run_on(&mut self) -> Result<Duration, Violation> {
+    /// Runs until all agree; returns how long that took, of the logs and of the views.
+    fn run_on(&mut self) -> Result<(Duration, Duration), Violation> {
         let ms = self.config.fault_ms
             + self.config.converge_ms_max
             + 1_000 * limits::VIEW_SECONDS_PER_NODE;
@@ -362,6 +373,22 @@ impl World {
                 self.kill(node);
                 Ok(())
             }
+            Event::Introduce {
+                node,
+                life,
+                inc,
+                since,
+            } => self.introduce(node, life, inc, since),
+            Event::Lonely { node, life } => {
+                self.lonely(node, life);
+                Ok(())
+            }
+            Event::Lane {
+                node,
+                life,
+                peer,
+                full,
+            } => self.lane(node, life, peer, full),
             Event::Calm => self.calm(),
             Event::Misery { node } => self.strike(node),
             Event::Aftermath => self.aftermath(),

@@ -5,11 +5,14 @@ mod support;
 
 mod batches;
 mod checkpoints;
+mod deltas;
 mod edges;
 mod incarnations;
 mod own_rank;
+mod priorities;
 mod pulls;
 mod snapshots;
+mod stable;
 
 use std::time::Duration;
 
