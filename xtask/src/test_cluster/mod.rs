@@ -44,6 +44,7 @@ use serde::Serialize;
 use crate::program;
 
 pub(crate) use options::Options;
+pub(crate) use stats::nearest;
 
 /// Exit status after Ctrl-C, as shells have it.
 const INTERRUPTED: i32 = 130;
