@@ -47,6 +47,9 @@ pub struct Way {
     pub jitter: Duration,
     /// Bytes a second; absent: as many as come.
     pub rate: Option<NonZeroU64>,
+    /// What a throttled direction may hold before its sender has to wait, as time at its rate, besides what its delay
+    /// keeps under way; absent: 100 ms. At least one read of 16 KiB and at most 256 KiB are held in any case.
+    pub queue: Option<Duration>,
 }
 
 /// What the way is like, in both directions.
@@ -98,10 +101,21 @@ impl Condition {
     #[must_use]
     pub fn slow(delay: Duration, jitter: Duration, rate: Option<NonZeroU64>) -> Condition {
         Condition::both(Way {
-            flow: Flow::Pass,
             delay,
             jitter,
             rate,
+            ..Way::PASS
+        })
+    }
+
+    /// Returns the condition of a way that is only narrow, the same in both directions. `rate` in bytes a second;
+    /// `queue` is what may wait in it, as time at that rate: the buffer of a switch.
+    #[must_use]
+    pub fn narrow(rate: NonZeroU64, queue: Duration) -> Condition {
+        Condition::both(Way {
+            rate: Some(rate),
+            queue: Some(queue),
+            ..Way::PASS
         })
     }
 
@@ -152,6 +166,7 @@ impl Way {
             delay: Duration::ZERO,
             jitter: Duration::ZERO,
             rate: None,
+            queue: None,
         }
     }
 
@@ -161,6 +176,7 @@ impl Way {
             delay: self.delay.max(other.delay),
             jitter: self.jitter.max(other.jitter),
             rate: least(self.rate, other.rate),
+            queue: self.queue.max(other.queue),
         }
     }
 }

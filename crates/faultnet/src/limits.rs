@@ -6,8 +6,8 @@ use std::time::Duration;
 pub(crate) const QUEUE_BYTES_MAX: usize = 256 * 1024;
 /// The most that is read at once. Unit: bytes.
 pub(crate) const CHUNK_BYTES: usize = 16 * 1024;
-/// What a throttled direction may hold, as time at its rate, besides what its delay keeps under way. A real sender
-/// keeps the rest itself, where it can see it.
+/// What a throttled direction may hold unless it is said otherwise, as time at its rate, besides what its delay keeps
+/// under way. A real sender keeps the rest itself, where it can see it.
 pub(crate) const QUEUE_TIME: Duration = Duration::from_millis(100);
 /// What may pass at once after a pause of a throttled direction, as time at its rate.
 pub(crate) const BURST_TIME: Duration = Duration::from_millis(20);

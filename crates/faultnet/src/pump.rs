@@ -180,7 +180,8 @@ fn room(way: &Way) -> usize {
     let Some(rate) = way.rate else {
         return QUEUE_BYTES_MAX;
     };
-    let bytes = rate.get() as f64 * (way.delay + way.jitter + QUEUE_TIME).as_secs_f64();
+    let queue = way.queue.unwrap_or(QUEUE_TIME);
+    let bytes = rate.get() as f64 * (way.delay + way.jitter + queue).as_secs_f64();
     (bytes as usize).clamp(CHUNK_BYTES, QUEUE_BYTES_MAX)
 }
 

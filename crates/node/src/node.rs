@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use oplog::{Batch, Message, Output, Replica};
 use radix_core::id::{OriginId, Rank};
+use radix_core::mutation::{self, Mutation};
 use radix_core::time::Timestamp;
 use radix_core::{Index, Reader, TooManyReaders};
 use topology::ring_round::RoundOutput;
@@ -151,6 +152,12 @@ impl Node {
         &self.replica
     }
 
+    /// Returns the name of the set of members that take part, as this node sees it.
+    #[must_use]
+    pub fn view_id(&self) -> ViewId {
+        self.topology.view_id()
+    }
+
     /// Returns the view that every member is known to have had at the last ring check, if this node has it
     /// still. What needs the word of all, such as garbage collection, begins only then.
     #[must_use]
@@ -187,7 +194,9 @@ impl Node {
         self.tell(now, topology::Input::Heard { peer: from });
         match wire::decode(bytes) {
             Ok(Frame::Broadcast { end, ttl, batch }) => {
-                self.relay(from, end, ttl, &batch, out);
+                if !mutation::is_on(Mutation::RelayOnlyNew) || self.is_new(&batch) {
+                    self.relay(from, end, ttl, &batch, out);
+                }
                 self.replica
                     .handle(now, from, Message::Batch(batch), &mut self.log_out);
             }
@@ -247,6 +256,11 @@ impl Node {
         if end == self.replica.me().rank {
             return;
         }
+        let end = if mutation::is_on(Mutation::RelayWholeRing) {
+            self.replica.me().rank
+        } else {
+            end
+        };
         match ttl.checked_sub(1) {
             None | Some(0) => {
                 self.delegate(end, 0, None, out);
@@ -260,6 +274,12 @@ impl Node {
             }
             Some(ttl) => self.delegate(end, ttl, Some(batch), out),
         }
+    }
+
+    /// Returns whether a batch brings more of its log than is here. For [`Mutation::RelayOnlyNew`] only.
+    fn is_new(&self, batch: &Batch) -> bool {
+        let known = self.replica.state().position(batch.origin.rank);
+        known.is_none_or(|known| known < (batch.origin.inc, batch.first))
     }
 
     /// Splits the open arc (me, end) among its members and sends each its part.

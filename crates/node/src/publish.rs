@@ -4,6 +4,7 @@
 use oplog::limits::{OP_PAGES_MAX, OP_RANGES_MAX};
 use oplog::{Insert, Op, Pages, Parent, Replica};
 use radix_core::id::{CopyRange, Holder, Namespace, Seq, SourceId, Tier};
+use radix_core::mutation::{self, Mutation};
 use radix_core::page::Fingerprint;
 use radix_core::time::Timestamp;
 use radix_core::{Index, PathCopies};
@@ -57,6 +58,7 @@ pub(crate) fn publish(
             let copies: Vec<CopyRange> = held
                 .iter()
                 .filter_map(|run| from_page(run, *from))
+                .skip(usize::from(mutation::is_on(Mutation::EvictForgets)))
                 .collect();
             remove(replica, now, &copies)?;
         }

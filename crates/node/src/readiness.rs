@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use oplog::VersionVector;
 use radix_core::id::{Incarnation, Rank};
+use radix_core::mutation::{self, Mutation};
 use radix_core::time::Timestamp;
 use topology::Status;
 
@@ -134,7 +135,9 @@ impl Readiness {
         self.deadline.take_if(|at| *at <= now);
         self.late_deadline.take_if(|at| *at <= now);
         self.ready = match &self.target {
-            Some((_, target)) => lacking(target, around).next().is_none(),
+            Some((_, target)) => {
+                lacking(target, around).next().is_none() || mutation::is_on(Mutation::ReadyAtOnce)
+            }
             None => self.begins_cold(around),
         };
         self.ready

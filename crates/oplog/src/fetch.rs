@@ -1,6 +1,7 @@
 //! What a replica lacks of one log, who is known to have it, and how far asking for it has come.
 
 use radix_core::id::{Rank, Seq};
+use radix_core::mutation::{self, Mutation};
 use radix_core::time::Timestamp;
 
 use crate::assembly::Assembly;
@@ -100,7 +101,7 @@ impl Fetch {
             .ahead
             .iter()
             .rev()
-            .filter(|(_, seq)| *seq > have)
+            .filter(|(_, seq)| *seq > have && !mutation::is_on(Mutation::PullOnlyOrigin))
             .map(|(peer, _)| *peer);
         claims.chain([origin]).find(untried)
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::BytesMut;
 use radix_core::id::{Incarnation, OriginId, Seq};
+use radix_core::mutation::{self, Mutation};
 use radix_core::time::Timestamp;
 
 use crate::batch::Batch;
@@ -140,7 +141,9 @@ impl Own {
     pub(crate) fn rename(&mut self, now: Timestamp, inc: Incarnation) {
         self.me.inc = inc;
         self.chain = Chain::start(self.me);
-        self.tail.clear();
+        if !mutation::is_on(Mutation::RenameKeepsTail) {
+            self.tail.clear();
+        }
         self.ready.clear();
         self.open.clear();
         self.open_count = 0;

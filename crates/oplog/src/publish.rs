@@ -1,6 +1,7 @@
 //! The own log of a replica: appending, batching, checkpoints and new incarnations.
 
 use radix_core::id::{Incarnation, OpId, OriginId, Seq};
+use radix_core::mutation::{self, Mutation};
 use radix_core::time::Timestamp;
 use thiserror::Error;
 
@@ -113,7 +114,7 @@ impl<S: State> Replica<S> {
 
     /// Sees to it that the own incarnation will be above `inc`: now, or when the interval since the last time is over.
     pub(crate) fn outbid(&mut self, now: Timestamp, inc: Incarnation, out: &mut Vec<Output>) {
-        if inc < self.own.me.inc {
+        if inc < self.own.me.inc || mutation::is_on(Mutation::NeverOutbid) {
             return;
         }
         self.own.challenge = self.own.challenge.max(Some(inc));

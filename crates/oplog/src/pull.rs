@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use radix_core::id::{OriginId, Rank, Seq};
+use radix_core::mutation::{self, Mutation};
 use radix_core::time::Timestamp;
 
 use crate::event::{Event, Output};
@@ -218,6 +219,9 @@ impl<S: State> Replica<S> {
             return;
         };
         if let Some(peer) = remote.fetch.asked() {
+            if mutation::is_on(Mutation::PullSamePeer) {
+                return self.ask_peer(now, rank, peer, out);
+            }
             remote.fetch.fail(peer);
         }
         remote.fetch.stage = Stage::Idle;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use radix_core::id::Seq;
+use radix_core::mutation::{self, Mutation};
 
 use crate::batch::Batch;
 use crate::limits::BATCH_OVERHEAD_BYTES;
@@ -46,7 +47,9 @@ impl Reorder {
             }
         }
         let mut kept = true;
-        while self.ops > self.ops_max || self.bytes > self.bytes_max {
+        while (self.ops > self.ops_max || self.bytes > self.bytes_max)
+            && !mutation::is_on(Mutation::ReorderUnbounded)
+        {
             let Some((_, batch)) = self.batches.pop_last() else {
                 break;
             };

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use radix_core::id::{Incarnation, OriginId, Rank, Seq};
+use radix_core::mutation::{self, Mutation};
 use radix_core::time::Timestamp;
 
 use crate::budget::Budgets;
@@ -247,7 +248,10 @@ impl<S: State> Replica<S> {
         floor: Incarnation,
         out: &mut Vec<Output>,
     ) {
-        if self.floors.get(&rank).is_some_and(|known| *known >= floor) || floor == Incarnation(0) {
+        if self.floors.get(&rank).is_some_and(|known| *known >= floor)
+            || floor == Incarnation(0)
+            || mutation::is_on(Mutation::NoFloor)
+        {
             return;
         }
         if !self.has_room(rank, out) {
@@ -323,7 +327,9 @@ impl<S: State> Replica<S> {
         if current == Some(origin.inc) {
             return true;
         }
-        if origin.inc <= self.floor(origin.rank) || current.is_some_and(|inc| inc > origin.inc) {
+        let late = current.is_some_and(|inc| inc > origin.inc)
+            && !mutation::is_on(Mutation::NoIncarnationFence);
+        if origin.inc <= self.floor(origin.rank) || late {
             self.counters.stale += u64::from(origin.inc != Incarnation(0));
             return false;
         }

@@ -3,6 +3,7 @@
 
 use radix_core::SnapshotDelta;
 use radix_core::id::{OriginId, Rank, Seq};
+use radix_core::mutation::{self, Mutation};
 use radix_core::time::Timestamp;
 
 use crate::chain::Chain;
@@ -212,11 +213,16 @@ impl<S: State> Replica<S> {
         } else {
             Ended::behind(base, tail.since(base.next())?.map(|(_, batch)| batch))
         };
+        let behind = if mutation::is_on(Mutation::DeltaFromLaterBase) && base > Seq::ZERO {
+            Seq((base.0 + 2).min(have.0))
+        } else {
+            base
+        };
         let (stream, copies) = stream::encode(SnapshotDelta {
             base,
             sources: ended.sources,
             removed: ended.removed,
-            runs: self.state.snapshot(rank, base),
+            runs: self.state.snapshot(rank, behind),
         });
         let taken = Taken {
             origin,

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use radix_core::id::Seq;
+use radix_core::mutation::{self, Mutation};
 
 use crate::batch::Batch;
 use crate::delta::Stretch;
@@ -100,7 +101,7 @@ impl Tail {
     }
 
     fn kept(&self, from: Seq) -> Option<impl Iterator<Item = &Kept>> {
-        if self.first()? > from {
+        if self.first()? > from && !mutation::is_on(Mutation::ServeFromTail) {
             return None;
         }
         let start = self.batches.partition_point(|kept| kept.last < from);

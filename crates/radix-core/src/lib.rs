@@ -11,6 +11,7 @@
 pub mod cache;
 pub mod id;
 pub mod limits;
+pub mod mutation;
 pub mod page;
 pub mod time;
 

@@ -35,7 +35,7 @@ fn main() {
         "{count} seeds, {failures} failures, {events} events, {} ms to agree at worst",
         worst_ns / 1_000_000
     );
-    for (name, count) in reached.named() {
+    for (_, name, count) in reached.named() {
         println!("{count:>10} {name}");
     }
 }

@@ -1,66 +1,94 @@
 //! The checkers. After every event: what the node reports is the fold of a log prefix, and never goes
 //! back. From time to time and at the end: copy by copy, and question by question.
 
-use node::MemberView;
 use oplog::OriginDigests;
 use radix_core::id::{CopyId, Incarnation, OriginId, Rank, Seq, Tier};
 use radix_core::page::Fingerprint;
-use topology::Heartbeat;
+use radix_core::time::Timestamp;
+use topology::{Heartbeat, Status, ViewId};
 
 use crate::engine;
 use crate::limits;
+use crate::misery::Misery;
+use crate::peaks::Peaks;
 use crate::slot::Slot;
 use crate::truth::Answer;
 use crate::violation::Violation;
-use crate::world::World;
+use crate::world::{Taint, World};
 
 impl World {
-    /// Compares what a node reports of every log with what it reported before and with the truth.
+    /// Compares what a node reports of the logs with what it reported before and with the truth.
+    ///
+    /// Small worlds look at every log, large ones at those that the effects named.
     pub(crate) fn check_positions(&mut self, node: usize, logged: bool) -> Result<(), Violation> {
+        if self.ranks() <= limits::EACH_LOG_NODES_MAX {
+            for rank in 0..self.ranks() {
+                self.check_position(node, rank, logged)?;
+            }
+            return Ok(());
+        }
+        let mut touched = std::mem::take(&mut self.touched);
+        for rank in touched.drain(..) {
+            self.check_position(node, usize::from(rank.0), logged)?;
+        }
+        self.touched = touched;
+        Ok(())
+    }
+
+    fn check_position(&mut self, node: usize, rank: usize, logged: bool) -> Result<(), Violation> {
+        let at = self.slots[node].rank;
         let Some(life) = &mut self.slots[node].life else {
             return Ok(());
         };
-        let at = Rank(node as u16);
-        for (rank, seen) in life.seen.iter_mut().enumerate() {
-            let now = life.node.replica().digests(Rank(rank as u16));
-            if now == *seen && !(logged && rank == node) {
-                continue;
+        let seen = &mut life.seen[rank];
+        let own = rank == usize::from(at.0);
+        let now = life.node.replica().digests(Rank(rank as u16));
+        if now == *seen && !(logged && own) {
+            return Ok(());
+        }
+        let before = std::mem::replace(seen, now);
+        let Some(now) = now else {
+            // What is forgotten is gone; anything else only grows.
+            let vector = life.node.replica().version_vector();
+            let floor = vector.entry(Rank(rank as u16)).floor;
+            if before.is_some_and(|before| before.inc <= floor) {
+                return Ok(());
             }
-            let before = std::mem::replace(seen, now);
-            let Some(now) = now else {
-                return Err(went_back(at, rank, before, None));
-            };
-            if before.is_some_and(|before| (now.inc, now.seq) < (before.inc, before.seq)) {
-                return Err(went_back(at, rank, before, Some(now)));
+            return Err(went_back(at, rank, before, None));
+        };
+        let origin = OriginId {
+            rank: Rank(rank as u16),
+            inc: now.inc,
+        };
+        if self.tainted.contains_key(&origin) {
+            return Ok(());
+        }
+        if before.is_some_and(|before| (now.inc, now.seq) < (before.inc, before.seq)) {
+            return Err(went_back(at, rank, before, Some(now)));
+        }
+        let Some(truth) = self.truth.after(origin, now.seq) else {
+            // What a node itself did not send yet is nobody's business.
+            if own && origin == life.origin {
+                return Ok(());
             }
-            let origin = OriginId {
-                rank: Rank(rank as u16),
-                inc: now.inc,
-            };
-            let Some(truth) = self.truth.after(origin, now.seq) else {
-                // What a node itself did not send yet is nobody's business.
-                if rank == node && origin == life.origin {
-                    continue;
-                }
-                let last = self.truth.last(origin);
-                return Err(Violation::Invented {
-                    at,
-                    origin,
-                    seq: now.seq,
-                    last,
-                });
-            };
-            if (now.chain, now.set) != (truth.chain, truth.set) {
-                return Err(Violation::Prefix {
-                    at,
-                    origin,
-                    seq: now.seq,
-                    chain: now.chain,
-                    set: now.set,
-                    want_chain: truth.chain,
-                    want_set: truth.set,
-                });
-            }
+            let last = self.truth.last(origin);
+            return Err(Violation::Invented {
+                at,
+                origin,
+                seq: now.seq,
+                last,
+            });
+        };
+        if (now.chain, now.set) != (truth.chain, truth.set) {
+            return Err(Violation::Prefix {
+                at,
+                origin,
+                seq: now.seq,
+                chain: now.chain,
+                set: now.set,
+                want_chain: truth.chain,
+                want_set: truth.set,
+            });
         }
         Ok(())
     }
@@ -73,9 +101,13 @@ impl World {
         first: Seq,
         last: Seq,
     ) -> Result<(), Violation> {
+        let at = self.slots[node].rank;
         let Some(life) = &self.slots[node].life else {
             return Ok(());
         };
+        if !self.config.checks || self.tainted.contains_key(&origin) {
+            return Ok(());
+        }
         let before = life.seen[usize::from(origin.rank.0)];
         let now = life.node.replica().digests(origin.rank);
         let fits = now.is_some_and(|now| now.inc == origin.inc && first <= last && last <= now.seq);
@@ -84,7 +116,7 @@ impl World {
             return Ok(());
         }
         Err(Violation::Applied {
-            at: Rank(node as u16),
+            at,
             origin,
             first,
             last,
@@ -92,19 +124,48 @@ impl World {
         })
     }
 
+    /// A node that joins is Ready when it has what a Ready peer had, not before.
+    pub(crate) fn check_join(&mut self, node: usize) -> Result<(), Violation> {
+        let at = self.slots[node].rank;
+        let Some(life) = &mut self.slots[node].life else {
+            return Ok(());
+        };
+        let Some(join) = life.join.take() else {
+            return Ok(());
+        };
+        let members = life.node.members();
+        let takes_part = |rank: Rank| {
+            let member = members.iter().find(|member| member.rank == rank);
+            member.is_some_and(|member| member.status.in_view())
+        };
+        if join.is_cold(takes_part) {
+            self.reached.cold_starts += 1;
+            return Ok(());
+        }
+        self.reached.caught_up += 1;
+        let replica = life.node.replica();
+        let vector = replica.version_vector();
+        let has = |rank: Rank| replica.digests(rank).map(|log| (log.inc, log.seq));
+        match join.lacks(at, has, |rank| vector.entry(rank).floor) {
+            None => Ok(()),
+            Some(lacks) => Err(Violation::ReadyTooEarly { at, lacks }),
+        }
+    }
+
     /// A heartbeat must tell where the sender's log ends, or a lost last op is not found.
     pub(crate) fn check_heartbeat(&self, node: usize, beat: &Heartbeat) -> Result<(), Violation> {
         // What was seen is from before the input at hand, which may have written more.
+        let at = self.slots[node].rank;
         let known = self.slots[node]
             .life
             .as_ref()
-            .and_then(|life| life.seen[node]);
+            .and_then(|life| life.seen[usize::from(at.0)]);
         let Some(known) = known.filter(|known| (beat.inc, beat.seq) < (known.inc, known.seq))
         else {
             return Ok(());
         };
         Err(Violation::Alarm {
-            at: Rank(node as u16),
+            at,
             event: format!(
                 "a heartbeat with op {} while its log is at {}",
                 beat.seq, known.seq
@@ -114,29 +175,131 @@ impl World {
 
     /// Compares one replica of one log copy by copy, and asks that node one question.
     pub(crate) fn check_one_replica(&mut self) -> Result<(), Violation> {
-        let nodes = self.slots.len();
-        let node = self.checks.usize(..nodes);
-        let rank = self.checks.usize(..nodes);
+        let node = self.checks.usize(..self.slots.len());
+        let rank = self.checks.usize(..self.ranks());
+        if self.ranks() > limits::EACH_LOG_NODES_MAX {
+            for rank in 0..self.ranks() {
+                self.check_position(node, rank, false)?;
+            }
+        }
         self.check_copies(node, rank)?;
         self.check_engine(node)?;
         self.check_limits(node)?;
+        self.check_floors(node)?;
         self.ask(node, 1)
+    }
+
+    /// Nothing of a life that is forgotten is visible: not its log, not its copies, not its record.
+    fn check_floors(&self, node: usize) -> Result<(), Violation> {
+        let slot = &self.slots[node];
+        let Some(life) = &slot.life else {
+            return Ok(());
+        };
+        let vector = life.node.replica().version_vector();
+        if vector.0.values().all(|entry| entry.floor == Incarnation(0)) {
+            return Ok(());
+        }
+        let found = |rank: Rank, what: String| Violation::Forgotten {
+            at: slot.rank,
+            rank,
+            what,
+        };
+        for (&rank, entry) in vector.0.iter().filter(|(rank, _)| **rank != slot.rank) {
+            if entry.inc != Incarnation(0) && entry.inc <= entry.floor {
+                let what = format!("its log of incarnation {}", entry.inc);
+                return Err(found(rank, what));
+            }
+            let index = life.node.replica().state();
+            if entry.inc == Incarnation(0) && index.copies(rank) > 0 {
+                return Err(found(rank, format!("{} copies", index.copies(rank))));
+            }
+        }
+        for member in life.node.members().iter().filter(|member| member.rank != slot.rank) {
+            let floor = vector.entry(member.rank).floor;
+            if member.life != Incarnation(0) && member.life <= floor {
+                let what = format!("its record of incarnation {}: {}", member.life, member.status);
+                return Err(found(member.rank, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// A view that a ring check found stable is one that every member of it had.
+    pub(crate) fn check_stable_view(&mut self, node: usize, view: ViewId) -> Result<(), Violation> {
+        let at = self.slots[node].rank;
+        let Some(life) = &self.slots[node].life else {
+            return Ok(());
+        };
+        self.reached.views_stable += 1;
+        let round = self.profile.check.period + self.profile.check.timeout;
+        let since = Timestamp(self.now.0.saturating_sub(round.as_nanos() as u64 * 11 / 10));
+        for member in life.node.members() {
+            let takes_part = member.status.in_view() && member.rank != at;
+            let knows = |slot: &Slot| slot.rank == member.rank && slot.had_view(view, since);
+            if takes_part && !self.slots.iter().any(knows) {
+                let rank = member.rank;
+                return Err(Violation::NotStable { at, rank });
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether every node reaches every other directly, in its own view.
+    pub(crate) fn all_direct(&self) -> bool {
+        self.slots.iter().all(|slot| {
+            let life = slot.life.as_ref();
+            life.is_some_and(|life| {
+                let mut members = life.node.members().into_iter();
+                members.all(|member| member.direct() && !member.slow)
+            })
+        })
     }
 
     /// Compares everything; for the end.
     pub(crate) fn check_everything(&mut self) -> Result<(), Violation> {
+        let large = self.ranks() > limits::EACH_LOG_NODES_MAX;
+        let step = if large { 1 + self.ranks() / 16 } else { 1 };
         for node in 0..self.slots.len() {
-            for rank in 0..self.slots.len() {
-                self.check_copies(node, rank)?;
+            for rank in 0..self.ranks() {
+                self.check_position(node, rank, false)?;
+                // Of a large world a different part at each node.
+                if (node + rank).is_multiple_of(step) {
+                    self.check_copies(node, rank)?;
+                }
             }
             self.check_engine(node)?;
-            self.ask(node, limits::FINAL_QUESTIONS)?;
+            self.check_limits(node)?;
+            self.check_floors(node)?;
+            let questions = if large { 2 } else { limits::FINAL_QUESTIONS };
+            self.ask(node, questions)?;
         }
+        self.check_coverage()?;
         self.count_lives();
         Ok(())
     }
 
+    /// Where nothing is ever lost, a broadcast of a complete mesh comes to everybody by itself.
+    fn check_coverage(&mut self) -> Result<(), Violation> {
+        if !self.profile.lossless {
+            return Ok(());
+        }
+        let others = self.ranks() - 1;
+        // The virtual time of a message that is late again and again.
+        let time = Timestamp(self.now.0.saturating_sub(limits::COVERAGE_MS * 1_000_000));
+        if let Some(((origin, first), count)) = self.visits.incomplete(time, others) {
+            return Err(Violation::Uncovered {
+                origin,
+                first,
+                count,
+                others: others as u32,
+            });
+        }
+        self.reached.broadcasts_complete += self.visits.owed_before(time);
+        Ok(())
+    }
+
     fn check_copies(&mut self, node: usize, rank: usize) -> Result<(), Violation> {
+        let at = self.slots[node].rank;
         let Some(life) = &self.slots[node].life else {
             return Ok(());
         };
@@ -147,13 +310,15 @@ impl World {
             rank: Rank(rank as u16),
             inc,
         };
+        if self.tainted.contains_key(&origin) {
+            return Ok(());
+        }
         let Some(truth) = self.truth.after(origin, seq) else {
             return Ok(());
         };
         self.reached.full_checks += 1;
         let index = life.node.replica().state();
         let differs = |what: String| {
-            let at = Rank(node as u16);
             Err(Violation::Copies {
                 at,
                 origin,
@@ -197,38 +362,47 @@ impl World {
         let Some(life) = &self.slots[node].life else {
             return Ok(());
         };
-        let Some(now) = life.seen[node] else {
+        let at = self.slots[node].rank;
+        let Some(now) = life.seen[usize::from(at.0)] else {
             return Ok(());
         };
+        if self.tainted.get(&life.origin) == Some(&Taint::Shared) {
+            return Ok(());
+        }
         let Some(truth) = self.truth.after(life.origin, now.seq) else {
             return Ok(());
         };
         let (engine, log) = (life.engines.pages(), truth.copies);
         if engine != log {
-            return Err(Violation::Engine {
-                at: Rank(node as u16),
-                engine,
-                log,
-            });
+            return Err(Violation::Engine { at, engine, log });
         }
         Ok(())
     }
 
-    fn check_limits(&self, node: usize) -> Result<(), Violation> {
+    fn check_limits(&mut self, node: usize) -> Result<(), Violation> {
         let Some(life) = &self.slots[node].life else {
             return Ok(());
         };
-        let max = self.profile.log.reorder_ops_max as u64;
+        let mut peaks = Peaks::default();
         for log in life.node.replica().logs() {
-            self.bound(node, "ops behind a gap", log.waiting as u64, max)?;
+            peaks.ops_behind_a_gap = peaks.ops_behind_a_gap.max(log.waiting as u64);
+            peaks.pulls_at_once += u64::from(log.asked.is_some());
+            let chunks = log.snapshot.map_or(0, |(chunks, _)| u64::from(chunks));
+            peaks.chunks_of_a_snapshot = peaks.chunks_of_a_snapshot.max(chunks);
         }
-        Ok(())
+        self.peaks.merge(&peaks);
+        let config = &self.profile.log;
+        let (waiting, pulls) = (config.reorder_ops_max as u64, config.pulls_max as u64);
+        self.bound(node, "ops behind a gap", peaks.ops_behind_a_gap, waiting)?;
+        // One more for a log whose peer is changed while the others are all under way.
+        self.bound(node, "pulls at once", peaks.pulls_at_once, pulls + 1)
     }
 
     /// Asks a node about paths that were stored some time, perhaps with another end.
     fn ask(&mut self, node: usize, questions: usize) -> Result<(), Violation> {
+        let at = self.slots[node].rank;
         let places = self.truth.places();
-        if places == 0 {
+        if places == 0 || self.holds_tainted(node) {
             return Ok(());
         }
         for _ in 0..questions {
@@ -246,7 +420,8 @@ impl World {
                 .iter()
                 .map(|seen| seen.map(|seen| (seen.inc, seen.seq)))
                 .collect();
-            if self.truth.last(life.origin) < life.seen[node].map(|seen| seen.seq) {
+            let own = life.seen[usize::from(at.0)];
+            if self.truth.last(life.origin) < own.map(|seen| seen.seq) {
                 return Ok(());
             }
             self.reached.questions += 1;
@@ -260,7 +435,7 @@ impl World {
                 .unwrap_or(0);
             if got != want || life.matches.deepest() != deepest {
                 return Err(Violation::Lookup {
-                    at: Rank(node as u16),
+                    at,
                     question: describe(namespace.0, &pages),
                     got: format!("{got:?} (deepest {})", life.matches.deepest()),
                     want: format!("{want:?} (deepest {deepest})"),
@@ -270,70 +445,172 @@ impl World {
         Ok(())
     }
 
-    /// Returns the first node and rank that do not agree with the rank's own account, or a node that is not Ready.
-    pub(crate) fn first_difference(&self) -> Option<(usize, Option<usize>)> {
-        for (node, slot) in self.slots.iter().enumerate() {
-            let Some(life) = &slot.life else {
-                return Some((node, None));
-            };
-            for (rank, other) in self.slots.iter().enumerate() {
-                let own = other.life.as_ref().and_then(|life| life.seen[rank]);
-                if own.is_none() || life.seen[rank] != own {
+    /// Returns whether the account is no measure for one of the logs that a node holds.
+    fn holds_tainted(&self, node: usize) -> bool {
+        if self.tainted.is_empty() {
+            return false;
+        }
+        let Some(life) = &self.slots[node].life else {
+            return false;
+        };
+        (0u16..).zip(&life.seen).any(|(rank, seen)| {
+            seen.is_some_and(|seen| {
+                let rank = Rank(rank);
+                self.tainted.contains_key(&OriginId {
+                    rank,
+                    inc: seen.inc,
+                })
+            })
+        })
+    }
+
+    /// Returns what one node of the core must hold of a rank: what its origin has, or what the first of the core holds.
+    fn wanted(&self, rank: usize) -> Option<OriginDigests> {
+        let node = if self.is_core(self.home[rank]) {
+            self.home[rank]
+        } else {
+            *self.home.iter().find(|node| self.is_core(**node))?
+        };
+        self.slots[node].life.as_ref()?.seen[rank]
+    }
+
+    fn differs(&self, node: usize, rank: usize) -> bool {
+        let Some(life) = &self.slots[node].life else {
+            return true;
+        };
+        let (has, wanted) = (life.seen[rank], self.wanted(rank));
+        if self.is_core(self.home[rank]) {
+            return wanted.is_none() || has != wanted;
+        }
+        // A damaged log whose origin is gone cannot be told from a sound one.
+        let origin = |inc| OriginId {
+            rank: Rank(rank as u16),
+            inc,
+        };
+        has != wanted
+            && !wanted.is_some_and(|wanted| self.tainted.contains_key(&origin(wanted.inc)))
+            && !has.is_some_and(|has| self.tainted.contains_key(&origin(has.inc)))
+    }
+
+    /// Returns a node of the core and a rank that do not agree with the rank's own account, or a node that is not Ready.
+    pub(crate) fn first_difference(&mut self) -> Option<(usize, Option<usize>)> {
+        // What differed before is the likeliest to differ still.
+        let (node, rank) = self.hint;
+        if self.is_core(node) && self.differs(node, rank) {
+            return Some((node, Some(rank)));
+        }
+        for home in 0..self.ranks() {
+            let node = self.home[home];
+            if !self.is_core(node) {
+                continue;
+            }
+            for rank in 0..self.ranks() {
+                if self.differs(node, rank) {
+                    self.hint = (node, rank);
                     return Some((node, Some(rank)));
                 }
             }
-            if !life.node.is_ready() {
+            let life = self.slots[node].life.as_ref();
+            if !life.is_some_and(|life| life.node.is_ready()) {
                 return Some((node, None));
             }
         }
         None
     }
 
-    /// Returns the first node that would not route to everybody.
-    pub(crate) fn first_hidden(&self) -> Option<usize> {
-        let sees_all = |slot: &Slot| {
-            let life = slot.life.as_ref();
-            life.is_some_and(|life| life.node.members().iter().all(MemberView::routable))
-        };
-        self.slots.iter().position(|slot| !sees_all(slot))
+    /// Returns a node of the core that would not route to another one of it, would to one that is gone, or has another view.
+    pub(crate) fn first_hidden(&self) -> Option<(usize, String)> {
+        let core = || self.home.iter().copied().filter(|node| self.is_core(*node));
+        let mut first = None;
+        for node in core() {
+            let Some(life) = &self.slots[node].life else {
+                return Some((node, "is dead".into()));
+            };
+            let view = life.node.view_id();
+            if *first.get_or_insert(view) != view {
+                return Some((node, "has another view than the first of the core".into()));
+            }
+        }
+        core().find_map(|node| Some((node, self.hidden_from(node)?)))
     }
 
-    /// Says what [`first_difference`](Self::first_difference) found.
-    pub(crate) fn describe_difference(&self) -> String {
-        let hidden = || self.first_hidden().map(|node| (node, None));
-        let Some((node, rank)) = self.first_difference().or_else(hidden) else {
-            return "nothing differs".into();
+    fn hidden_from(&self, node: usize) -> Option<String> {
+        let life = self.slots[node].life.as_ref()?;
+        let members = life.node.members();
+        for home in self.home.iter().copied().filter(|home| *home != node) {
+            let rank = self.slots[home].rank;
+            let member = members.iter().find(|member| member.rank == rank);
+            let status = member.map(|member| member.status);
+            if self.is_core(home) {
+                // Who does not hear a member may not know it to be Ready.
+                let hears = !self.links.is_deaf(home, node);
+                let inc = self.slots[home].life.as_ref().map(|life| life.origin.inc);
+                if !member.is_some_and(|member| {
+                    (member.routable() || !hears) && Some(member.life) == inc
+                }) {
+                    return Some(format!("believes of rank {rank}: {member:?}"));
+                }
+            } else if self.is_gone_for_good(home) && status.is_some_and(Status::in_view) {
+                return Some(format!("believes of rank {rank}, which is gone: {member:?}"));
+            }
+        }
+        None
+    }
+
+    fn is_gone_for_good(&self, node: usize) -> bool {
+        match self.slots[node].misery {
+            Some(Misery::Dead | Misery::Stopped | Misery::Absent) => true,
+            Some(
+                Misery::Unheard
+                | Misery::Deaf
+                | Misery::Flapping
+                | Misery::Crashing
+                | Misery::Lossy
+                | Misery::Slow,
+            )
+            | None => false,
+        }
+    }
+
+    /// Says what [`first_difference`](Self::first_difference) found, and who is outside the core.
+    pub(crate) fn describe_difference(&mut self) -> String {
+        let mut what = self.describe_first();
+        for slot in &self.slots {
+            if let Some(misery) = slot.misery {
+                what += &format!("; rank {} is outside the core: {misery:?}", slot.rank);
+            }
+        }
+        if let Some((from, to)) = self.one_way {
+            what += &format!("; rank {to} does not hear rank {from}");
+        }
+        what
+    }
+
+    fn describe_first(&mut self) -> String {
+        let Some((node, rank)) = self.first_difference() else {
+            return match self.first_hidden() {
+                Some((node, what)) => format!("rank {} {what}", self.slots[node].rank),
+                None => "nothing differs".into(),
+            };
         };
         let Some(life) = &self.slots[node].life else {
             return format!("rank {node} is dead");
         };
-        match rank {
-            Some(rank) => {
-                let own = self.slots[rank]
-                    .life
-                    .as_ref()
-                    .and_then(|life| life.seen[rank]);
-                let log = life
-                    .node
-                    .replica()
-                    .logs()
-                    .find(|log| usize::from(log.origin.rank.0) == rank);
-                format!(
-                    "rank {node} has {:?} of rank {rank}, which has {own:?}; {log:?}",
-                    life.seen[rank]
-                )
-            }
-            None if !life.node.is_ready() => format!("rank {node} is not Ready"),
-            None => {
-                let hidden: Vec<_> = life
-                    .node
-                    .members()
-                    .into_iter()
-                    .filter(|member| !member.routable())
-                    .collect();
-                format!("rank {node} would not route to {hidden:?}")
-            }
-        }
+        let Some(rank) = rank else {
+            let has = |rank: Rank| life.seen[usize::from(rank.0)].map(|log| (log.inc, log.seq));
+            let join = life.join.as_ref();
+            let floor = |_| Incarnation(0);
+            let lacks = join.and_then(|join| join.lacks(self.slots[node].rank, has, floor));
+            let reason = life.node.not_ready();
+            return format!("rank {node} is not Ready: {reason:?}; {lacks:?}");
+        };
+        let log = life
+            .node
+            .replica()
+            .logs()
+            .find(|log| usize::from(log.origin.rank.0) == rank);
+        let (has, wanted) = (life.seen[rank], self.wanted(rank));
+        format!("rank {node} has {has:?} of rank {rank}, which should be {wanted:?}; {log:?}")
     }
 
     /// Adds a node's own counters to what was reached. Called at the end of each life.
@@ -342,13 +619,15 @@ impl World {
             return;
         };
         let log = life.node.replica().counters();
-        self.reached.ops_without_effect += log.ops_without_effect;
         self.reached.gaps += log.gaps;
         self.reached.pulls += log.pulls_sent;
         self.reached.pulls_timed_out += log.pulls_timed_out;
         self.reached.pulls_abandoned += log.pulls_abandoned;
         self.reached.snapshots_loaded += log.snapshots_loaded;
-        self.reached.snapshots_rejected += log.snapshots_rejected;
+        self.reached.deltas_loaded += log.deltas_loaded;
+        self.reached.snapshots_sent += log.snapshots_sent;
+        self.reached.pulls_served += log.pulls_served;
+        self.reached.pulls_busy += log.pulls_busy;
         self.reached.reorder_overflows += log.reorder_overflows;
         self.reached.ops_duplicate += log.ops_duplicate;
         self.reached.stale_messages += log.stale;

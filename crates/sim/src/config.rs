@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use crate::links::Hop;
+
 /// One run of the simulator. Equal configurations give equal runs, event by event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SimConfig {
     /// Where all chance comes from.
     pub seed: u64,
@@ -19,6 +21,10 @@ pub struct SimConfig {
     pub converge_ms_max: u64,
     /// Whether anything goes wrong at all. Default true.
     pub faults: bool,
+    /// How long hops take, instead of what the seed draws. For measurements; default none.
+    pub hop: Option<Hop>,
+    /// Whether the checkers look. Default true; without them only the nodes' own time passes.
+    pub checks: bool,
     /// Keep the last events as text, for a failure to show. Default false; it costs time and changes nothing else.
     pub trace: bool,
 }
@@ -35,6 +41,8 @@ impl SimConfig {
             fault_ms: 10_000,
             converge_ms_max: 10_000,
             faults: true,
+            hop: None,
+            checks: true,
             trace: false,
         }
     }

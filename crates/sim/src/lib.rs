@@ -10,30 +10,46 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 pub mod limits;
+pub mod mutants;
+pub mod propagation;
 
 mod config;
+mod peaks;
 mod report;
 mod violation;
 mod world;
 
 mod act;
+mod calm;
 mod check;
+mod lives;
+mod membership;
+mod publish;
 mod upheaval;
+mod wiring;
 
+mod clock;
 mod engine;
 mod event;
 mod fault;
 mod hash;
+mod join;
 mod links;
+mod meter;
+mod misery;
+mod narrow;
 mod profile;
 mod queue;
 mod slot;
 mod truth;
+mod visits;
 
 pub use config::SimConfig;
-pub use report::{Reached, Report};
+pub use links::Hop;
+pub use peaks::Peaks;
+pub use report::{Kind, Reached, Report};
 pub use violation::{Failure, Violation};
-pub use world::{Passage, Passing, Tamper, World};
+pub use world::{Misdeed, Passage, Passing, Tamper, World};
 
 /// Runs one seed to its end.
 ///

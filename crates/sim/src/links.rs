@@ -1,23 +1,26 @@
-//! The links between the nodes: who can reach whom, and what becomes of a frame on the way.
+//! The links between the nodes: who can reach whom, and what becomes of a frame on the way. What waits for
+//! a narrow link is in `narrow`.
 
 use fastrand::Rng;
 use radix_core::time::Timestamp;
 
+use crate::event::Delivery;
+use crate::narrow::Narrow;
 use crate::profile::Profile;
 use crate::report::Reached;
 
 /// What becomes of one frame.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fate {
     /// When it arrives.
     pub(crate) arrives: Option<Timestamp>,
     /// When its double arrives.
     pub(crate) doubled: Option<Timestamp>,
-    /// Which link carries it.
-    pub(crate) epoch: u32,
+    /// It is damaged, and whoever receives it notices: the connection ends.
+    pub(crate) breaks: bool,
 }
 
-/// One connection between two nodes, seen by its two ends.
+/// One connection between two nodes.
 #[derive(Clone, Debug, Default)]
 struct Link {
     up: bool,
@@ -25,16 +28,34 @@ struct Link {
     epoch: u32,
     /// Reasons to be cut.
     cuts: u16,
-    /// What the lower and the higher end believe to be connected by.
-    believed: [Option<u32>; 2],
 }
 
 /// One direction of a link.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Way {
     base_ns: u64,
     last_arrival: Timestamp,
-    deaf_until: Timestamp,
+    /// Reasons to lose everything without telling anybody.
+    deaf: u16,
+    narrow: Option<Box<Narrow>>,
+}
+
+/// How long the hops of a measured world take: lognormal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hop {
+    /// Half of the hops are shorter. Unit: microseconds.
+    pub median_us: f64,
+    /// Standard deviation of the logarithm.
+    pub sigma: f64,
+}
+
+impl Hop {
+    fn draw(&self, random: &mut Rng) -> u64 {
+        // Box and Muller; the simulator may use floating point where it decides about delays only.
+        let (a, b) = (random.f64().max(f64::MIN_POSITIVE), random.f64());
+        let normal = (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos();
+        (self.median_us * 1e3 * (self.sigma * normal).exp()) as u64
+    }
 }
 
 /// All links of a world.
@@ -45,52 +66,70 @@ pub(crate) struct Links {
     links: Vec<Link>,
     /// `[from][to]`, flat.
     ways: Vec<Way>,
+    /// Until when everything to and from a node is held up.
+    clogged: Vec<Timestamp>,
+    /// Whose frames are only delayed from now on.
+    calm: Vec<bool>,
+    hop: Option<Hop>,
     random: Rng,
-    calm: bool,
 }
 
 impl Links {
-    pub(crate) fn new(nodes: usize, profile: &Profile, mut random: Rng) -> Links {
+    pub(crate) fn new(nodes: usize, hop: Option<Hop>, profile: &Profile, mut random: Rng) -> Links {
         let ways = (0..nodes * nodes)
             .map(|_| Way {
                 base_ns: random.u64(20_000..=profile.delay_ns_max.max(20_000)),
                 last_arrival: Timestamp::default(),
-                deaf_until: Timestamp::default(),
+                deaf: 0,
+                narrow: None,
             })
             .collect();
         Links {
             nodes,
             links: vec![Link::default(); nodes * nodes],
             ways,
+            clogged: vec![Timestamp::default(); nodes],
+            calm: vec![false; nodes],
+            hop,
             random,
-            calm: false,
         }
     }
 
-    /// From now on frames are only delayed.
-    pub(crate) fn calm_down(&mut self) {
-        self.calm = true;
-        for link in &mut self.links {
-            link.cuts = 0;
-        }
-        for way in &mut self.ways {
-            way.deaf_until = Timestamp::default();
-        }
+    /// From now on frames of that node to others that are calm, too, are only delayed.
+    pub(crate) fn calm_down(&mut self, node: usize) {
+        self.calm[node] = true;
+        self.clogged[node] = Timestamp::default();
+    }
+
+    /// Whether nothing goes wrong between two nodes any more.
+    pub(crate) fn is_calm(&self, a: usize, b: usize) -> bool {
+        self.calm[a] && self.calm[b]
+    }
+
+    /// Takes every reason away that a link is cut.
+    pub(crate) fn heal(&mut self, a: usize, b: usize) {
+        let pair = self.pair(a, b);
+        self.links[pair].cuts = 0;
+    }
+
+    /// Takes every reason away that a direction is deaf.
+    pub(crate) fn clear(&mut self, from: usize, to: usize) {
+        self.ways[from * self.nodes + to].deaf = 0;
     }
 
     pub(crate) fn is_up(&self, a: usize, b: usize) -> bool {
         self.links[self.pair(a, b)].up
     }
 
-    /// Returns the connection that `at` believes to have with `peer`.
-    pub(crate) fn believed(&self, at: usize, peer: usize) -> Option<u32> {
-        self.links[self.pair(at, peer)].believed[usize::from(at > peer)]
+    /// Returns whether that connection is the one that there is.
+    pub(crate) fn is_current(&self, a: usize, b: usize, epoch: u32) -> bool {
+        let link = &self.links[self.pair(a, b)];
+        link.up && link.epoch == epoch
     }
 
-    /// A node was told that its connection is there, or gone.
-    pub(crate) fn believe(&mut self, at: usize, peer: usize, epoch: Option<u32>) {
-        let pair = self.pair(at, peer);
-        self.links[pair].believed[usize::from(at > peer)] = epoch;
+    /// Returns whether there is a reason for the link to be cut.
+    pub(crate) fn is_cut(&self, a: usize, b: usize) -> bool {
+        self.links[self.pair(a, b)].cuts > 0
     }
 
     /// Adds a reason for the link to be cut; returns the connection that broke by it.
@@ -112,7 +151,16 @@ impl Links {
     pub(crate) fn break_up(&mut self, a: usize, b: usize) -> Option<u32> {
         let pair = self.pair(a, b);
         let link = &mut self.links[pair];
-        std::mem::take(&mut link.up).then_some(link.epoch)
+        if !std::mem::take(&mut link.up) {
+            return None;
+        }
+        let epoch = link.epoch;
+        for (from, to) in [(a, b), (b, a)] {
+            if let Some(narrow) = &mut self.ways[from * self.nodes + to].narrow {
+                narrow.clear();
+            }
+        }
+        Some(epoch)
     }
 
     /// Connects two nodes unless the link is cut or up; returns the new connection.
@@ -128,50 +176,61 @@ impl Links {
     }
 
     /// One direction loses everything, and nobody is told.
-    pub(crate) fn deafen(&mut self, from: usize, to: usize, until: Timestamp) {
-        let way = &mut self.ways[from * self.nodes + to];
-        way.deaf_until = way.deaf_until.max(until);
+    pub(crate) fn deafen(&mut self, from: usize, to: usize) {
+        self.ways[from * self.nodes + to].deaf += 1;
     }
 
-    /// Returns whether a frame of that connection still reaches `to`.
-    pub(crate) fn carries(&self, from: usize, to: usize, epoch: u32) -> bool {
-        let link = &self.links[self.pair(from, to)];
-        link.up && link.epoch == epoch && self.believed(to, from) == Some(epoch)
+    /// One reason to lose everything is gone.
+    pub(crate) fn hear(&mut self, from: usize, to: usize) {
+        let deaf = &mut self.ways[from * self.nodes + to].deaf;
+        *deaf = deaf.saturating_sub(1);
     }
 
-    /// Decides about one frame.
-    pub(crate) fn send(
+    pub(crate) fn is_deaf(&self, from: usize, to: usize) -> bool {
+        self.ways[from * self.nodes + to].deaf > 0
+    }
+
+    /// Everything to and from a node waits; what went wrong is not told to anybody.
+    pub(crate) fn clog(&mut self, node: usize, until: Timestamp) {
+        self.clogged[node] = self.clogged[node].max(until);
+    }
+
+    /// What waits for one direction, when it is narrow.
+    pub(crate) fn narrow(&mut self, from: usize, to: usize) -> &mut Option<Box<Narrow>> {
+        &mut self.ways[from * self.nodes + to].narrow
+    }
+
+    /// Decides about one frame that is on its way now.
+    pub(crate) fn fly(
         &mut self,
         now: Timestamp,
-        from: usize,
-        to: usize,
+        delivery: &Delivery,
         profile: &Profile,
         reached: &mut Reached,
     ) -> Fate {
-        let Some(epoch) = self.believed(from, to) else {
-            reached.frames_unlinked += 1;
-            return Fate::default();
-        };
-        let link = &self.links[self.pair(from, to)];
-        if !link.up || link.epoch != epoch {
-            reached.frames_lost_with_link += 1;
-            return Fate::default();
-        }
+        let (from, to) = delivery.ends();
+        let calm = self.is_calm(from, to);
+        let clogged = self.clogged[from].max(self.clogged[to]);
         let way = &mut self.ways[from * self.nodes + to];
         let dice = self.random.u64(..);
-        let mut delay = way.base_ns + (dice >> 40) % (way.base_ns + 1);
-        let mut fate = Fate {
-            epoch,
-            ..Fate::default()
+        let mut delay = match &self.hop {
+            None => way.base_ns + (dice >> 40) % (way.base_ns + 1),
+            Some(hop) => hop.draw(&mut self.random),
         };
-        if !self.calm {
-            if now < way.deaf_until {
-                reached.frames_dropped += 1;
-                return fate;
-            }
+        let mut fate = Fate::default();
+        if way.deaf > 0 {
+            reached.frames_dropped += 1;
+            return fate;
+        }
+        if !calm {
             let [drop, double, overtake, late] = chances(dice);
             if drop < profile.drop_1024 {
                 reached.frames_dropped += 1;
+                return fate;
+            }
+            if profile.corrupt_1024 > 0 && self.random.u64(0..1_024) < profile.corrupt_1024 {
+                reached.frames_corrupt += 1;
+                fate.breaks = true;
                 return fate;
             }
             if double < profile.double_1024 {
@@ -191,7 +250,8 @@ impl Links {
                 return fate;
             }
         }
-        let arrives = Timestamp(now.0 + delay).max(Timestamp(way.last_arrival.0 + 1));
+        let held = Timestamp(now.0.max(clogged.0) + delay);
+        let arrives = held.max(Timestamp(way.last_arrival.0 + 1));
         way.last_arrival = arrives;
         fate.arrives = Some(arrives);
         fate

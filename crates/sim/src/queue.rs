@@ -40,6 +40,11 @@ impl<E> Queue<E> {
         self.heap.pop().map(|entry| (entry.at, entry.event))
     }
 
+    /// Returns when the next event is.
+    pub(crate) fn next_at(&self) -> Option<Timestamp> {
+        self.heap.peek().map(|entry| entry.at)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.heap.len()
     }

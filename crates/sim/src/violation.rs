@@ -141,6 +141,44 @@ pub enum Violation {
         /// First op of the broadcast.
         first: Seq,
     },
+    /// A broadcast did not come to everybody, though nothing was lost.
+    #[error("uncovered: the broadcast of op {first} of {origin} came to {count} of {others} nodes")]
+    Uncovered {
+        /// The log.
+        origin: OriginId,
+        /// First op of the broadcast.
+        first: Seq,
+        /// To how many nodes it came.
+        count: u32,
+        /// To how many it should have come.
+        others: u32,
+    },
+    /// A node says to be Ready before it has what a Ready peer had.
+    #[error("ready too early: rank {at}: {lacks}")]
+    ReadyTooEarly {
+        /// The node.
+        at: Rank,
+        /// What it lacks.
+        lacks: String,
+    },
+    /// Something of a life that is forgotten is visible.
+    #[error("forgotten: rank {at} forgot rank {rank} and still shows {what}")]
+    Forgotten {
+        /// The node.
+        at: Rank,
+        /// Whose life it was.
+        rank: Rank,
+        /// What it shows.
+        what: String,
+    },
+    /// A node takes a view for stable that a member of it never had.
+    #[error("not stable: rank {at} takes its view for stable, but rank {rank} did not have it")]
+    NotStable {
+        /// The node.
+        at: Rank,
+        /// The member.
+        rank: Rank,
+    },
     /// Something that a run must never see was reported.
     #[error("alarm: rank {at} reports {event}")]
     Alarm {

@@ -1,6 +1,7 @@
 //! What follows when a record changes: by what others say, by what this node finds, by its own start and end.
 
 use radix_core::id::{Incarnation, Rank, Seq};
+use radix_core::mutation::{self, Mutation};
 use radix_core::time::Timestamp;
 
 use crate::limits;
@@ -81,7 +82,10 @@ impl Topology {
         }
         // Who says that this life has left forgets it; the logs then ask for a new one.
         let is_old = record.inc < own.inc || record.precedence(own).is_le();
-        if is_old || record.status == Status::Left {
+        if is_old
+            || record.status == Status::Left
+            || mutation::is_on(Mutation::SuspicionNotRefuted)
+        {
             return;
         }
         let own = Record {
@@ -122,7 +126,9 @@ impl Topology {
             Status::Suspect => {
                 self.stop_asking(rank);
                 let at = now.after(self.suspicion_time());
-                self.timers.set(Timer::Suspicion(rank), at);
+                if !mutation::is_on(Mutation::SuspicionNeverEnds) {
+                    self.timers.set(Timer::Suspicion(rank), at);
+                }
                 self.tell(rank, vec![record.clone()], None, out);
             }
             Status::Down => {
@@ -136,7 +142,9 @@ impl Topology {
             Status::Left => {
                 let inc = record.inc;
                 out.push(Output::Event(Event::Left { rank, inc }));
-                return self.forget(rank, inc, out);
+                if !mutation::is_on(Mutation::LeftNotFinal) {
+                    return self.forget(rank, inc, out);
+                }
             }
         }
         self.settle(rank, out);

@@ -12,6 +12,7 @@ mod token;
 use std::time::Duration;
 
 use radix_core::id::{OriginId, Rank};
+use radix_core::mutation::{self, Mutation};
 use radix_core::time::Timestamp;
 
 pub use config::RoundConfig;
@@ -276,7 +277,9 @@ impl<S: Semilattice + Clone> RingRound<S> {
         let place = token.place(me);
         if token.lap == Lap::Fold {
             if (token.round.view, &*token.members) != (around.view, around.members) {
-                token.differ(me, around.view);
+                if !mutation::is_on(Mutation::DifferingViewIgnored) {
+                    token.differ(me, around.view);
+                }
             }
             if place.is_ok_and(|place| token.folded.take(place)) {
                 token.tried.clear();

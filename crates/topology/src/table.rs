@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use radix_core::id::{Incarnation, Rank};
+use radix_core::mutation::{self, Mutation};
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
@@ -99,13 +100,21 @@ impl Table {
             return Merged::Old;
         }
         let known = self.records.get(&record.rank);
-        if known.is_some_and(|known| record.precedence(known).is_le()) {
+        let returns = mutation::is_on(Mutation::LeftNotFinal)
+            && known.is_some_and(|known| known.inc == record.inc && !known.status.in_view());
+        if known.is_some_and(|known| record.precedence(known).is_le()) && !returns {
             return Merged::Old;
         }
         if known.is_none() && self.is_full() {
             return Merged::Full;
         }
-        Merged::Taken(self.put(record.clone()))
+        let mut record = record.clone();
+        if mutation::is_on(Mutation::OldAddressKept)
+            && let Some(known) = known
+        {
+            record.address.clone_from(&known.address);
+        }
+        Merged::Taken(self.put(record))
     }
 
     /// Sets a record without asking whether it is greater; returns the one before.
@@ -132,7 +141,7 @@ impl Table {
 
     /// Raises a floor; returns whether it was lower. Leaves the record alone.
     pub(crate) fn raise_floor(&mut self, rank: Rank, floor: Incarnation) -> bool {
-        if floor <= self.floor(rank) {
+        if floor <= self.floor(rank) || mutation::is_on(Mutation::NoFloor) {
             return false;
         }
         self.floors.insert(rank, floor);

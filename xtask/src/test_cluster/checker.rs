@@ -5,13 +5,13 @@
 //! came sees at least as much; so the first of the waiting answers may be taken when every request is answered that
 //! was asked before some waiting answer came.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::feed::Feed;
 use super::lookup::{Lookup, compare, vector};
-use super::replay::{Replay, Stop, Vector};
+use super::replay::{GONE, Replay, Stop, Vector};
 
 /// Complaints that are kept as text; all are counted.
 const COMPLAINTS_MAX: usize = 10;
@@ -34,6 +34,11 @@ pub(crate) enum Event {
     },
     /// It was answered.
     Answered(Lookup),
+    /// A member leaves or is forgotten: from now on a replica may drop its log.
+    MayForget {
+        /// Whose.
+        rank: u16,
+    },
     /// It will not be answered.
     Failed {
         /// Its rank.
@@ -62,6 +67,8 @@ pub(crate) struct Tally {
 pub(crate) struct Checker<F, M> {
     make_feeds: M,
     routers: BTreeMap<u16, Router<F>>,
+    /// Ranks whose log may be dropped.
+    may_forget: BTreeSet<u16>,
     tally: Tally,
 }
 
@@ -100,6 +107,7 @@ impl<F: Feed, M: Fn() -> Vec<F>> Checker<F, M> {
         Checker {
             make_feeds,
             routers: BTreeMap::new(),
+            may_forget: BTreeSet::new(),
             tally: Tally::default(),
         }
     }
@@ -115,6 +123,9 @@ impl<F: Feed, M: Fn() -> Vec<F>> Checker<F, M> {
             Event::Failed { router, number } => {
                 self.router(router).in_flight.remove(&number);
             }
+            Event::MayForget { rank } => {
+                self.may_forget.insert(rank);
+            }
             Event::Answered(lookup) => self.answered(lookup),
         }
     }
@@ -127,7 +138,8 @@ impl<F: Feed, M: Fn() -> Vec<F>> Checker<F, M> {
             Ok(vector) => vector,
             Err(reason) => return self.wrong(&lookup, &reason),
         };
-        let seen = (vector[usize::from(rank)].0, vector);
+        let seen = self.told_gone((vector[usize::from(rank)].0, vector), rank);
+        let router = self.router(rank);
         if floor.is_some_and(|floor| seen < floor) {
             return self.wrong(
                 &lookup,
@@ -144,6 +156,25 @@ impl<F: Feed, M: Fn() -> Vec<F>> Checker<F, M> {
                 missing_since: None,
             },
         );
+    }
+
+    /// A log that the router had and that it dropped stands behind all that it had of it, so that vectors stay a chain.
+    fn told_gone(&mut self, (life, mut vector): Seen, router: u16) -> Seen {
+        let furthest = self.router(router).furthest.clone();
+        if let Some((of_life, before)) = furthest
+            && of_life == life
+        {
+            for &rank in &self.may_forget {
+                let rank = usize::from(rank);
+                let (Some(now), Some(before)) = (vector.get_mut(rank), before.get(rank)) else {
+                    continue;
+                };
+                if before.1 > 0 && now.1 == 0 && now.0 <= before.0 {
+                    *now = (before.0, GONE);
+                }
+            }
+        }
+        (life, vector)
     }
 
     fn router(&mut self, rank: u16) -> &mut Router<F> {
@@ -494,6 +525,27 @@ mod tests {
             "{}",
             tally.complaints[0]
         );
+    }
+
+    #[test]
+    fn a_log_may_be_dropped_by_whoever_was_told_and_by_nobody_else() {
+        let wrong = |told: bool| {
+            let mut checker = checker();
+            if told {
+                checker.event(Event::MayForget { rank: 1 });
+            }
+            for (number, seqs) in (0..).zip([[3, 3], [4, 0], [5, 0]]) {
+                checker.event(Event::Asked {
+                    router: ROUTER,
+                    number,
+                });
+                checker.event(Event::Answered(lookup(number, 7, seqs)));
+                checker.turn(Instant::now(), false);
+            }
+            assert_eq!(checker.tally.checked, 3);
+            checker.tally.wrong
+        };
+        assert_eq!((wrong(true), wrong(false)), (0, 2));
     }
 
     #[test]

@@ -26,12 +26,13 @@ impl Goal {
 
     /// Returns the first rank whose log that node does not have as far.
     ///
-    /// A node's own earlier life does not count: its successor knows it as over.
+    /// A node's own earlier life does not count: its successor knows it as over. Nor does the log of a member that left or
+    /// was forgotten.
     pub(crate) fn missing(&self, status: &StatusResponse) -> Option<u16> {
         let missing = self.0.iter().find(|&(&rank, &goal)| {
             let at = status.origins.iter().find(|origin| origin.rank == rank);
             let at = at.map_or((0, 0), |origin| (origin.incarnation, origin.seq));
-            rank != status.rank && at < goal
+            rank != status.rank && at < goal && !(at.1 == 0 && is_gone(status, rank))
         });
         missing.map(|(&rank, _)| rank)
     }
@@ -40,4 +41,10 @@ impl Goal {
     pub(crate) fn is_reached_by(&self, status: &StatusResponse) -> bool {
         self.missing(status).is_none()
     }
+}
+
+/// Returns whether a node takes a member for one that left, or knows none of that rank.
+fn is_gone(status: &StatusResponse, rank: u16) -> bool {
+    let member = status.members.iter().find(|member| member.rank == rank);
+    member.is_none_or(|member| !member.up && !member.ready)
 }

@@ -1,5 +1,6 @@
 //! Kills nodes in the middle of the traffic, restarts them, and measures how long each needs to catch up.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -7,6 +8,7 @@ use radixmeshd::client::Client;
 use radixmeshd::cluster::Cluster;
 use tokio::sync::watch;
 
+use super::fault::{Halt, Phases};
 use super::goal::Goal;
 use super::sums::Sums;
 use super::torn;
@@ -18,16 +20,20 @@ const DOWN: Duration = Duration::from_secs(2);
 const OUTAGE: Duration = Duration::from_secs(3);
 /// How long a node may take to catch up.
 const RECOVER_MAX: Duration = Duration::from_secs(60);
+/// Later than the end of any run.
+const NEVER: Duration = Duration::from_secs(1 << 30);
 /// Pause between two looks at a node that catches up.
 const POLL: Duration = Duration::from_millis(4);
 
 /// What the kills came to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Kills {
     /// Time from each ready line until the node had caught up. Unit: ms.
     pub(crate) recover_ms: Vec<f64>,
     /// What the dead lives had counted.
     pub(crate) lives: Sums,
+    /// When they happened.
+    pub(crate) phases: Phases,
 }
 
 /// Kills ranks `0 .. count`, spread over `total` requests, each after the one before has caught up.
@@ -40,7 +46,16 @@ pub(crate) async fn kill_in_turn(
     mut done: watch::Receiver<u64>,
     gate: &watch::Sender<Gate>,
 ) -> anyhow::Result<Kills> {
-    let mut kills = Kills::default();
+    let mut kills = Kills {
+        recover_ms: Vec::new(),
+        lives: Sums::default(),
+        phases: Phases {
+            first: Instant::now() + NEVER,
+            crashes: Vec::new(),
+            others: Vec::new(),
+            halted: BTreeMap::new(),
+        },
+    };
     let segment = (total / (u64::from(count) + 1)).max(1);
     for rank in 0..count {
         let due = segment * (u64::from(rank) + 1);
@@ -61,6 +76,9 @@ pub(crate) async fn kill_in_turn(
 
         let status = cluster.client(rank).status().await?;
         kills.lives.add(&status, cluster.pid(rank));
+        let killed = Instant::now();
+        kills.phases.first = kills.phases.first.min(killed);
+        kills.phases.crashes.push(killed);
         cluster.kill(rank).await;
         eprintln!("killed rank {rank} after {due} requests");
         if torn::trim(&cluster.record(rank))? {
@@ -72,6 +90,12 @@ pub(crate) async fn kill_in_turn(
             .await
             .with_context(|| format!("rank {rank} did not start again"))?;
         let listening = Instant::now();
+        let halt = Halt {
+            from: killed,
+            to: listening,
+            dead: true,
+        };
+        kills.phases.halted.entry(rank).or_default().push(halt);
         let others: Vec<Client> = cluster
             .running()
             .filter(|&other| other != rank)

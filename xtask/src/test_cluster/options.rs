@@ -59,9 +59,9 @@ pub(crate) struct Options {
     /// Default: `max`; 4 with `--fault`.
     #[arg(long, value_name = "X|max")]
     pub(crate) speed: Option<Speed>,
-    /// Tokens in a page.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) page_size: u16,
+    /// Tokens in a page. Default: 16; 1 with `--join-pages`, where prompts are long enough as they are.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) page_size: Option<u16>,
     /// Pages that each simulated engine can hold. Default: 84000; 1500 with `--fault`, so that copies are evicted.
     #[arg(long, value_name = "N")]
     pub(crate) pages_per_node: Option<usize>,
@@ -80,10 +80,21 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "burst")]
     pub(crate) kill: u16,
     /// Let these faults happen, one at a time or two at once, in an order drawn from the seed: `kill` (SIGKILL, then a
-    /// restart), `pause` (SIGSTOP, SIGCONT), `partition`, `one-way`, `slow`, `flap`, `churn` (killed and restarted in
-    /// quick succession), or `mixed`: all. Every link between two nodes then goes through a proxy.
+    /// restart), `pause` (SIGSTOP, SIGCONT), `partition`, `one-way`, `slow`, `flap`, `churn` (in quick succession members
+    /// are killed and restarted, replaced, join, leave and are forgotten), or `mixed`: all. Every link between two nodes then goes through a proxy.
     #[arg(long, value_name = "FAULT,..", requires = "seconds", conflicts_with_all = ["burst", "kill"])]
     pub(crate) fault: Option<Kinds>,
+    /// Run each node in a network namespace of its own, linked by a bridge, instead of on loopback. Faults then happen in
+    /// the system's network: packets are lost. Needs root and `ip`; with `nft` or `iptables` links work in one direction,
+    /// with `tc` they are slow. What is missing is named, and faults that need it are left out.
+    #[arg(long)]
+    pub(crate) netns: bool,
+    /// Give each node a certificate, made by `radixmeshd cert`: all links are TLS 1.3, and both ends prove who they are.
+    #[arg(long, conflicts_with = "hostile")]
+    pub(crate) tls: bool,
+    /// A target that is missed makes the run a failure, too: exit status 1.
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// How long the traffic runs, with `--fault`. The first part and the last are without faults.
     #[arg(long, value_name = "N", requires = "fault", value_parser = clap::value_parser!(u64).range(SECONDS_MIN..=86_400))]
     pub(crate) seconds: Option<u64>,
@@ -99,6 +110,21 @@ pub(crate) struct Options {
     /// as it can.
     #[arg(long, value_name = "COUNTxTOKENS")]
     pub(crate) burst: Option<Burst>,
+    /// No requests: a mesh that holds this many pages, and a router that joins it without state, several times, while
+    /// all engine nodes publish; then heartbeats over a limited link that snapshots fill. Says how long a join takes
+    /// until the node is ready, what it costs on the wire, and what publishes and heartbeats feel of it.
+    #[arg(long, value_name = "N", conflicts_with_all = ["trace", "synthetic", "burst", "kill", "fault", "netns", "propagation"])]
+    pub(crate) join_pages: Option<u64>,
+    /// How often the node joins, with `--join-pages`.
+    #[arg(long, value_name = "N", requires = "join_pages", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) joins: u16,
+    /// What the limited link lets through, with `--join-pages`. Default: 1 Gbit/s. Unit: bytes a second.
+    #[arg(long, value_name = "N", requires = "join_pages", default_value_t = 125_000_000, value_parser = clap::value_parser!(u64).range(100_000..))]
+    pub(crate) link_rate: u64,
+    /// No requests: strangers and a member that went mad attack a mesh, and publishes go on meanwhile. Says of each
+    /// attack under which name it was refused and counted, what memory it cost, and what publishes felt of it.
+    #[arg(long, conflicts_with_all = ["trace", "synthetic", "burst", "kill", "fault", "netns", "propagation", "join_pages"])]
+    pub(crate) hostile: bool,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -111,6 +137,12 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Returns how many tokens are in a page.
+    pub(crate) fn page_size(&self) -> u16 {
+        let default = if self.join_pages.is_some() { 1 } else { 16 };
+        self.page_size.unwrap_or(default)
+    }
+
     /// Returns how many prefill, decode and router nodes run.
     pub(crate) fn roles(&self) -> [u16; 3] {
         let evenly = self.fault.as_ref().map(|_| 6).filter(|_| {
@@ -192,7 +224,7 @@ impl Options {
             kill <= nodes,
             "--kill {kill} is more than the {nodes} nodes of the cluster"
         );
-        let page = u32::from(self.page_size);
+        let page = u32::from(self.page_size());
         let sizes = self
             .propagation_sizes()
             .into_iter()
@@ -364,6 +396,19 @@ mod tests {
     }
 
     #[test]
+    fn a_join_has_pages_of_one_token_unless_told_otherwise() {
+        let options = parse("--join-pages 1000000").unwrap();
+        assert_eq!((options.page_size(), options.joins), (1, 3));
+        assert_eq!(options.link_rate, 125_000_000);
+        assert_eq!(
+            parse("--join-pages 9 --page-size 4").unwrap().page_size(),
+            4
+        );
+        assert_eq!(parse("").unwrap().page_size(), 16);
+        assert!(parse("--hostile --strict").unwrap().hostile);
+    }
+
+    #[test]
     fn what_cannot_be_run_is_refused_with_the_value() {
         let check = |arguments: &str, expect: &str| {
             let error = parse(arguments).expect_err(arguments);
@@ -386,5 +431,9 @@ mod tests {
         check("--fault kill --seconds 5", "5 is not in 20..");
         check("--nodes 6 --prefill 2", "cannot be used with");
         check("--nodes 2", "2 is not in 3..");
+        check("--joins 2", "--join-pages");
+        check("--join-pages 9 --kill 1", "cannot be used with");
+        check("--hostile --join-pages 9", "cannot be used with");
+        check("--join-pages 9 --link-rate 5", "5 is not in 100000..");
     }
 }

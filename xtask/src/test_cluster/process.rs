@@ -1,4 +1,4 @@
-//! What the system tells of a node's process, and of this machine.
+//! What the system tells of a node's process, of this one, and of this machine.
 
 use std::fs;
 
@@ -42,6 +42,18 @@ fn parse_memory(status: &str, name: &str) -> Option<u64> {
         .parse::<u64>()
         .ok()
         .map(|kib| kib * 1024)
+}
+
+/// Returns the command line of this run.
+pub(crate) fn command() -> String {
+    let words = std::env::args().skip(1).map(|word| {
+        if word.contains(' ') {
+            format!("'{word}'")
+        } else {
+            word
+        }
+    });
+    format!("cargo xtask {}", words.collect::<Vec<_>>().join(" "))
 }
 
 /// Returns the machine in words: cores, processor, memory.

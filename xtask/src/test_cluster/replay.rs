@@ -8,6 +8,9 @@ use super::model::Log;
 /// A version vector: by rank, (incarnation, last op); (0, 0) where nothing is known.
 pub(crate) type Vector = Vec<(u64, u64)>;
 
+/// The place behind the last op of a log that was forgotten: nothing of that life is held, and nothing of it comes.
+pub(crate) const GONE: u64 = u64::MAX;
+
 /// Why the model cannot stand at a version vector.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -93,6 +96,11 @@ impl<F: Feed> Replay<F> {
         }
         if log.inc < target.0 {
             log.begin(target.0);
+            self.lost[rank] = false;
+        }
+        if target.1 == GONE {
+            log.begin(target.0);
+            log.seq = GONE;
             self.lost[rank] = false;
         }
         while log.seq < target.1 && !self.lost[rank] {
@@ -242,6 +250,29 @@ pub(crate) mod tests {
         assert_eq!(replay.lost, [true]);
         assert_eq!(replay.advance(&[(8, 1)]), Ok(()));
         assert_eq!(replay.lost, [false]);
+    }
+
+    #[test]
+    fn a_log_that_was_forgotten_holds_nothing_until_its_next_life() {
+        let mut replay = replay(vec![
+            stored(7, 1, &[1]),
+            stored(7, 2, &[1]),
+            stored(8, 1, &[2]),
+        ]);
+        assert_eq!(replay.advance(&[(7, 1)]), Ok(()));
+        assert_eq!(replay.advance(&[(7, GONE)]), Ok(()));
+        let sources = |replay: &Replay<Held>| {
+            let log = replay.logs().next();
+            log.map(|(_, log)| log.sources().count())
+        };
+        assert_eq!(sources(&replay), Some(0));
+        assert_eq!(replay.advance(&[(7, GONE)]), Ok(()));
+        assert!(matches!(
+            replay.advance(&[(7, 2)]),
+            Err(Stop::Back { rank: 0, .. })
+        ));
+        assert_eq!(replay.advance(&[(8, 1)]), Ok(()));
+        assert_eq!((position(&replay), sources(&replay)), ((8, 1), Some(1)));
     }
 
     #[test]

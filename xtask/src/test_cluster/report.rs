@@ -5,8 +5,10 @@ use std::fmt::{self, Display};
 
 use serde::Serialize;
 
-use super::fault::{FalseHitRate, Kind};
-use super::stats::Spread;
+use super::fault::{FalseHitRate, Kind, Membership, Memory};
+use super::netns::Means;
+use super::stats::{Distribution, Spread};
+use super::target::Target;
 
 /// Everything that a run found. The order of the fields is the order in JSON.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -79,15 +81,30 @@ pub(crate) struct Report {
     /// What went wrong on purpose.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) faults: Vec<FaultReport>,
-    /// How often an engine had less than a router said; absent without faults.
+    /// From the end of each fault until the nodes had healed, where no other fault hid it; absent without faults.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) heal_ms: Option<Distribution>,
+    /// Who came and went at run time; absent where nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) membership: Option<Membership>,
+    /// Faults after which the nodes did not heal.
+    pub(crate) faults_unhealed: usize,
+    /// How often a request was routed to copies that were not there; absent in a burst.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) false_hit_rate: Option<FalseHitRate>,
-    /// Longest answer of an engine whose node was neither stopped nor dead; absent without faults.
+    /// Longest answer of an engine whose node was neither stopped nor dead, over HTTP; absent in a burst.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) blocked_ms_max: Option<f64>,
-    /// Resident memory of the largest node; absent without faults.
+    /// Resident memory of each node at three moments; absent without faults.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) memory_mb: Option<MemoryMb>,
+    pub(crate) memory_mb: Option<Memory>,
+    /// What the system's network offered; absent without `--netns`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) netns: Option<Means>,
+    /// All links were TLS sessions in which both ends proved who they are.
+    pub(crate) tls: bool,
+    /// What the run is held against, and whether each target was met.
+    pub(crate) targets: Vec<Target>,
     /// Seed of what was drawn by chance.
     pub(crate) seed: u64,
     /// What makes this run a failure. Empty: it is none.
@@ -113,24 +130,38 @@ pub(crate) struct FaultReport {
     /// What kind.
     pub(crate) kind: Kind,
     /// To whom it happened.
-    pub(crate) nodes: Vec<u16>,
+    pub(crate) target: Vec<u16>,
     /// When it really began.
-    pub(crate) begin_s: f64,
+    pub(crate) start_s: f64,
     /// When it really ended: killed processes listened again.
     pub(crate) end_s: f64,
+    /// From then until all nodes that suffered nothing else saw each other as up and ready and had everything that any of
+    /// them had had; absent where another fault hid it.
+    pub(crate) heal_ms: Option<f64>,
     /// What was particular about it.
     pub(crate) how: String,
 }
 
-/// Resident memory of the largest node. Unit: 10^6 bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct MemoryMb {
-    /// Just before the first fault.
-    pub(crate) start: f64,
-    /// At the end of the traffic.
-    pub(crate) end: f64,
-    /// At any time.
-    pub(crate) max: f64,
+impl Display for FaultReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FaultReport {
+            kind,
+            target,
+            start_s,
+            end_s,
+            heal_ms,
+            how,
+        } = self;
+        write!(f, "{kind} of {target:?}, {start_s:.1} s to {end_s:.1} s")?;
+        match heal_ms {
+            Some(heal) => write!(f, ", healed in {heal:.0} ms")?,
+            None => write!(f, ", another fault hid its healing")?,
+        }
+        if how.is_empty() {
+            return Ok(());
+        }
+        write!(f, " ({how})")
+    }
 }
 
 /// Hit rates: 0 to 1.
@@ -170,26 +201,46 @@ impl Display for Report {
             &format_args!("{yes}, {:.1} ms after the last {since}", self.converge_ms),
         )?;
         for fault in &self.faults {
-            let FaultReport {
-                kind,
-                nodes,
-                begin_s,
-                end_s,
-                how,
-            } = fault;
-            let text = format!("{kind} of {nodes:?}, {begin_s:.1} s to {end_s:.1} s {how}");
-            line("fault", &text.trim_end())?;
+            line("fault", fault)?;
+        }
+        if let Some(heal) = self.heal_ms {
+            let Distribution {
+                count,
+                p50,
+                p99,
+                max,
+            } = heal;
+            line(
+                "healed",
+                &format_args!("{count} times: p50 {p50:.0} ms, p99 {p99:.0} ms, max {max:.0} ms"),
+            )?;
+        }
+        if let Some(came) = &self.membership {
+            let Membership {
+                joined,
+                replaced,
+                left,
+                forgotten,
+                join_ms,
+            } = came;
+            let Distribution { p50, max, .. } = join_ms.unwrap_or_default();
+            let text = format!(
+                "{joined} joined, {replaced} replaced (ready after p50 {p50:.0} ms, max {max:.0} ms), {left} left, \
+                 {forgotten} forgotten"
+            );
+            line("members", &text)?;
         }
         if let Some(rate) = self.false_hit_rate {
             let percent = |rate: Option<f64>| match rate {
                 Some(rate) => format!("{:.2} %", rate * 100.0),
                 None => "none asked".to_owned(),
             };
-            let [before, during, after] = [rate.before, rate.during, rate.after].map(percent);
-            line(
-                "false hits around faults",
-                &format_args!("{before} before, {during} during, {after} after"),
-            )?;
+            let rates = [rate.before, rate.during, rate.cut_off, rate.after].map(percent);
+            let [before, during, cut_off, after] = rates;
+            let text = format!(
+                "{before} before faults, {during} in the 5 s of a crash, {cut_off} cut off, {after} later"
+            );
+            line("false hits", &text)?;
         }
         if let Some(blocked) = self.blocked_ms_max {
             line(
@@ -197,13 +248,24 @@ impl Display for Report {
                 &format_args!("{blocked:.0} ms of an engine that ran"),
             )?;
         }
-        if let Some(MemoryMb { start, end, max }) = self.memory_mb {
+        if let Some(memory) = &self.memory_mb {
+            let Memory {
+                max,
+                growth,
+                growing,
+                ..
+            } = memory;
+            let flat = if *growing == 0 { "flat" } else { "NOT FLAT" };
             line(
                 "memory of a node",
-                &format_args!(
-                    "{start:.1} MB at the first fault, {end:.1} in the end, {max:.1} at most"
-                ),
+                &format_args!("{flat}: {growth:.1} MB of growth, {max:.1} MB at most"),
             )?;
+        }
+        if self.tls {
+            line("links", &"TLS, with a certificate for each node")?;
+        }
+        if let Some(means) = &self.netns {
+            line("network", means)?;
         }
         if let Some(Recover { p50, max }) = self.recover_ms {
             line(
@@ -257,7 +319,7 @@ impl Display for Report {
                 "lookups",
                 &format_args!("{checked}, {wrong} wrong, {beyond} partly beyond the record"),
             )?;
-            line("false hits", &self.false_hits)?;
+            line("engines had less", &self.false_hits)?;
             line(
                 "requests a second",
                 &format_args!("{:.1}", self.requests_per_second),
@@ -288,6 +350,9 @@ impl Display for Report {
         line("seed", &self.seed)?;
         line("command", &self.command)?;
         line("machine", &self.machine)?;
+        for target in &self.targets {
+            line("target", target)?;
+        }
         for failure in &self.failures {
             line("FAILED", failure)?;
         }

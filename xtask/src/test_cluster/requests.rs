@@ -99,7 +99,7 @@ impl Requests {
             }
         };
         anyhow::ensure!(total > 0, "there is no request to send");
-        let page_size = usize::from(options.page_size);
+        let page_size = usize::from(options.page_size());
         let baselines = Baselines::new(
             usize::from(options.prefill()),
             options.pages_per_node(),

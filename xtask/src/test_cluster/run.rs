@@ -1,6 +1,7 @@
 //! One run from the first process to the report: starts the cluster, lets the parts work on it, puts together what
 //! they found and says what of it is a failure.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -14,17 +15,25 @@ use tokio::sync::watch;
 
 use super::audit::audit;
 use super::burst;
-use super::checker::{self, Checker, Tally};
-use super::fault::{Drive, Outcome, Proxies, Schedule, forget_waits};
+use super::checker::{self, Checker, Event, Tally};
+use super::daemon::Daemon;
+use super::fault::{
+    Drive, JOINERS, Kind, Kinds, Links, Membership, Outcome, Phases, Proxies, Schedule,
+    forget_waits, joiner_role,
+};
 use super::feed::RecordFeed;
 use super::kill::{Kills, kill_in_turn};
+use super::netns::Netns;
 use super::options::{Burst, Options};
+use super::pki::Pki;
 use super::process;
 use super::propagation;
 use super::report::{HitRate, Recover, Report};
 use super::requests::{Requests, SYNTHETIC_ENDLESS};
-use super::stats::{Spread, nearest};
+use super::roster::Roster;
+use super::stats::{Distribution, Spread, nearest};
 use super::sums::{Sums, digest};
+use super::target::Target;
 use super::traffic::{Gate, Promise, Totals, Traffic};
 
 /// How long the nodes may take to agree after the last publish.
@@ -45,16 +54,34 @@ enum Work {
 /// Errors: the run could not be carried through. What it found out is in the report, failures too.
 pub(crate) async fn run(options: &Options, binary: PathBuf) -> anyhow::Result<Report> {
     let key = 0x7261_6469_786d_6573 ^ options.seed;
-    let spec = spec(options, binary, key)?;
+    let mut spec = spec(options, binary, key)?;
+    // Its files go when the run ends.
+    let pki = match options.tls {
+        true => {
+            let pki = Pki::for_roles(&spec.binary, options.roles()).await?;
+            for number in 0..joiners(options) {
+                let (role, rank) = (joiner_role(number), options.nodes() + number);
+                pki.node(&spec.binary, role, rank).await?;
+            }
+            Some(pki)
+        }
+        false => None,
+    };
+    spec.set.extend(pki.iter().flat_map(Pki::keys));
     let work = match options.burst {
         Some(burst) => Work::Burst(burst),
         None => Work::Traffic(Requests::open(options, FingerprintKey::new(key))?),
     };
     eprintln!("starting {} nodes", options.nodes());
-    let (mut cluster, proxies) = start(options, spec).await?;
+    let (mut cluster, links) = start(options, spec).await?;
     let mut report = Report {
         nodes: options.nodes(),
-        command: command(),
+        tls: options.tls,
+        netns: match &links {
+            Links::Netns(netns) => Some(netns.means().clone()),
+            Links::Plain | Links::Proxies(_) => None,
+        },
+        command: process::command(),
         machine: process::machine(),
         seed: options.seed,
         ..Report::default()
@@ -62,14 +89,14 @@ pub(crate) async fn run(options: &Options, binary: PathBuf) -> anyhow::Result<Re
     match work {
         Work::Burst(burst) => run_burst(&mut cluster, options, burst, &mut report).await?,
         Work::Traffic(requests) => {
-            let proxies = proxies.as_ref();
-            run_traffic(&mut cluster, proxies, options, requests, &mut report).await?
+            run_traffic(&mut cluster, &links, options, requests, &mut report).await?
         }
     }
     if report.converged {
         report.propagation_us = propagation::measure(&mut cluster, options).await?;
     }
     finish(&mut cluster, options, &mut report).await?;
+    hold(&mut report, options.strict);
     if let Err(error) = cluster.stop(STOP_MAX).await {
         report
             .failures
@@ -78,21 +105,37 @@ pub(crate) async fn run(options: &Options, binary: PathBuf) -> anyhow::Result<Re
     Ok(report)
 }
 
-/// Starts the nodes, with a proxy in front of every link when there are to be faults.
-async fn start(
-    options: &Options,
-    mut spec: ClusterSpec,
-) -> anyhow::Result<(Cluster, Option<Proxies>)> {
-    if options.fault.is_none() {
-        return Ok((Cluster::start(spec).await?, None));
-    }
+/// Starts the nodes: in namespaces of their own if asked, else with a proxy in front of every link when there are to be
+/// faults.
+async fn start(options: &Options, mut spec: ClusterSpec) -> anyhow::Result<(Cluster, Links)> {
     let start_max = spec.start_max;
-    let proxies = Proxies::start(options.nodes(), options.seed).await?;
-    spec.via = proxies.via();
+    let links = match (&options.fault, options.netns) {
+        (_, true) => {
+            let netns = Netns::make(options.nodes() + joiners(options)).await?;
+            netns.place(&mut spec)?;
+            Links::Netns(netns)
+        }
+        (Some(_), false) => {
+            let nodes = options.nodes() + joiners(options);
+            let proxies = Proxies::start(nodes, options.seed).await?;
+            spec.via = proxies.via();
+            Links::Proxies(proxies)
+        }
+        (None, false) => Links::Plain,
+    };
     let mut cluster = Cluster::launch(spec).await?;
-    proxies.aim(&cluster)?;
+    links.aim(&cluster)?;
     cluster.wait_ready(start_max).await?;
-    Ok((cluster, Some(proxies)))
+    Ok((cluster, links))
+}
+
+/// Returns how many ranks may join at run time.
+fn joiners(options: &Options) -> u16 {
+    let churns = |kinds: &Kinds| kinds.0.contains(&Kind::Churn);
+    match options.fault.as_ref().is_some_and(churns) {
+        true => JOINERS,
+        false => 0,
+    }
 }
 
 fn spec(options: &Options, binary: PathBuf, key: u64) -> anyhow::Result<ClusterSpec> {
@@ -108,7 +151,7 @@ fn spec(options: &Options, binary: PathBuf, key: u64) -> anyhow::Result<ClusterS
         prefill,
         decode,
         router,
-        page_size: options.page_size,
+        page_size: options.page_size(),
         pages_per_node: if traffic { options.pages_per_node() } else { 0 },
         fanout: options.fanout,
         record_logs: traffic,
@@ -119,17 +162,6 @@ fn spec(options: &Options, binary: PathBuf, key: u64) -> anyhow::Result<ClusterS
     })
 }
 
-fn command() -> String {
-    let words = std::env::args().skip(1).map(|word| {
-        if word.contains(' ') {
-            format!("'{word}'")
-        } else {
-            word
-        }
-    });
-    format!("cargo xtask {}", words.collect::<Vec<_>>().join(" "))
-}
-
 fn feeds(cluster: &Cluster) -> Vec<RecordFeed> {
     (0..cluster.len())
         .map(|rank| RecordFeed::new(cluster.record(rank)))
@@ -138,13 +170,13 @@ fn feeds(cluster: &Cluster) -> Vec<RecordFeed> {
 
 async fn run_traffic(
     cluster: &mut Cluster,
-    proxies: Option<&Proxies>,
+    links: &Links,
     options: &Options,
     mut requests: Requests,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let (events, inbox) = mpsc::channel();
-    let records: Vec<PathBuf> = (0..cluster.len())
+    let records: Vec<PathBuf> = (0..cluster.len() + joiners(options))
         .map(|rank| cluster.record(rank))
         .collect();
     let checker = std::thread::Builder::new()
@@ -153,10 +185,8 @@ async fn run_traffic(
             let make_feeds = || records.iter().cloned().map(RecordFeed::new).collect();
             checker::run(Checker::new(make_feeds), &inbox)
         })?;
-    let clients = (0..cluster.len())
-        .map(|rank| cluster.client(rank).clone())
-        .collect();
-    let traffic = Arc::new(Traffic::new(options, clients, events));
+    let roster = Roster::of(cluster);
+    let traffic = Arc::new(Traffic::new(options, roster.clone(), events.clone()));
     let total = requests.total;
     let began = Instant::now();
 
@@ -177,8 +207,17 @@ async fn run_traffic(
                 .drive(&mut requests, gate.subscribe())
                 .await)
         },
-        upset(cluster, proxies, options, (total, done), &gate),
+        upset(
+            cluster,
+            links,
+            options,
+            &roster,
+            &events,
+            (total, done),
+            &gate
+        ),
     )?;
+    drop(events);
     progress.abort();
     let took = began.elapsed();
     drop(traffic);
@@ -216,10 +255,13 @@ async fn run_traffic(
         ideal: rates.ideal,
     });
     report.requests_per_second = totals.served as f64 / took.as_secs_f64();
-    match upset {
+    let phases = match upset {
         Upset::Kills(kills) => report_recovery(report, kills),
-        Upset::Faults(outcome) => report_faults(report, outcome, &totals),
-    }
+        Upset::Faults(outcome) => report_faults(report, *outcome),
+    };
+    report.false_hit_rate = Some(phases.false_hit_rate(&totals.promises));
+    let blocked = phases.blocked_max(&totals.runs);
+    report.blocked_ms_max = Some(blocked.as_secs_f64() * 1e3);
     report_totals(report, totals, total);
     report_tally(report, tally);
     Ok(())
@@ -233,31 +275,46 @@ enum Upset {
 
 async fn upset(
     cluster: &mut Cluster,
-    proxies: Option<&Proxies>,
+    links: &Links,
     options: &Options,
+    roster: &Roster,
+    events: &mpsc::Sender<Event>,
     (total, done): (u64, watch::Receiver<u64>),
     gate: &watch::Sender<Gate>,
 ) -> anyhow::Result<Upset> {
-    let (Some(proxies), Some(schedule)) = (proxies, schedule(options)) else {
+    let Some(schedule) = schedule(options, links)? else {
         let kills = kill_in_turn(cluster, options.kill, total, done, gate).await?;
         return Ok(Upset::Kills(kills));
     };
+    let daemon = Daemon {
+        binary: cluster.spec().binary.clone(),
+        token: links.token(),
+    };
     let drive = Drive {
         cluster,
-        proxies,
+        links,
+        roster,
+        daemon: &daemon,
+        events,
         schedule: &schedule,
         gate,
     };
     Ok(Upset::Faults(Box::new(drive.run().await?)))
 }
 
-fn schedule(options: &Options) -> Option<Schedule> {
-    let (kinds, seconds) = (options.fault.as_ref()?, options.seconds?);
+fn schedule(options: &Options, links: &Links) -> anyhow::Result<Option<Schedule>> {
+    let (Some(kinds), Some(seconds)) = (&options.fault, options.seconds) else {
+        return Ok(None);
+    };
+    let kinds = match links {
+        Links::Netns(netns) => netns.means().possible(&kinds.0)?,
+        Links::Plain | Links::Proxies(_) => kinds.0.clone(),
+    };
     let length = Duration::from_secs(seconds);
-    let schedule = Schedule::draw(options.seed, &kinds.0, options.nodes(), length);
+    let schedule = Schedule::draw(options.seed, &kinds, options.nodes(), length);
     let count = schedule.faults.len();
     eprintln!("seed {} draws {count} faults in {length:?}", options.seed);
-    Some(schedule)
+    Ok(Some(schedule))
 }
 
 async fn tell_progress(done: watch::Receiver<u64>, total: u64) {
@@ -292,7 +349,7 @@ async fn run_burst(
     (report.cpu_ns_per_op, report.cpu_ns_per_op_router) = (Some(node), Some(router));
     let inserts = u64::from(count) * u64::from(options.engines());
     report.tokens = inserts * u64::from(tokens);
-    let pages = inserts * u64::from(tokens / u32::from(options.page_size));
+    let pages = inserts * u64::from(tokens / u32::from(options.page_size()));
     if report.inserts != pages {
         report.failures.push(format!(
             "{pages} pages were published, the nodes count {}",
@@ -341,7 +398,7 @@ fn sums(cluster: &Cluster, statuses: &[StatusResponse], lives: Sums) -> Sums {
 
 fn measured(report: &mut Report, options: &Options, sums: &Sums, took: Duration) {
     let others = u64::from(options.nodes()) - 1;
-    let new_tokens = sums.inserts * u64::from(options.page_size);
+    let new_tokens = sums.inserts * u64::from(options.page_size());
     report.inserts = sums.inserts;
     report.removes = sums.removes;
     report.wire_bytes_per_token = sums.data_bytes as f64 / (new_tokens * others).max(1) as f64;
@@ -361,26 +418,74 @@ fn measured(report: &mut Report, options: &Options, sums: &Sums, took: Duration)
     }
 }
 
-fn report_recovery(report: &mut Report, kills: Kills) {
+fn report_recovery(report: &mut Report, kills: Kills) -> Phases {
     let mut took = kills.recover_ms;
     took.sort_unstable_by(f64::total_cmp);
     if let (Some(p50), Some(&max)) = (nearest(&took, 50), took.last()) {
         report.recover_ms = Some(Recover { p50, max });
     }
+    kills.phases
 }
 
-fn report_faults(report: &mut Report, outcome: Box<Outcome>, totals: &Totals) {
-    match outcome.healed {
-        Ok(took) => report.converge_ms = took.as_secs_f64() * 1e3,
-        Err(lack) => report
-            .failures
-            .push(format!("the cluster did not heal: {lack}")),
-    }
-    report.false_hit_rate = Some(outcome.phases.false_hit_rate(&totals.promises));
-    let blocked = outcome.phases.blocked_max(&totals.runs);
-    report.blocked_ms_max = Some(blocked.as_secs_f64() * 1e3);
+fn report_faults(report: &mut Report, outcome: Outcome) -> Phases {
+    report.converge_ms = outcome.healed.as_secs_f64() * 1e3;
+    report.faults_unhealed = outcome.sick.len();
+    report.failures.extend(outcome.sick);
     report.memory_mb = Some(outcome.memory);
+    let came = outcome.membership;
+    report.membership = (came != Membership::default()).then_some(came);
+    let healed = outcome.faults.iter().filter_map(|fault| fault.heal_ms);
+    report.heal_ms = Distribution::of(&mut healed.collect::<Vec<_>>());
     report.faults = outcome.faults;
+    outcome.phases
+}
+
+/// Says what the run is held against; everything else is in the report already. With `strict` a missed target is a failure.
+fn hold(report: &mut Report, strict: bool) {
+    let rate = report.false_hit_rate.unwrap_or_default();
+    let asked = report.hit_rate.is_some();
+    let digests: BTreeSet<&String> = report.digests.values().collect();
+    let others = digests.len().saturating_sub(1) as f64;
+    let unhealed = report.faults_unhealed as f64;
+    let growing = report
+        .memory_mb
+        .as_ref()
+        .map(|memory| memory.growing as f64);
+    report.targets = vec![
+        Target::at_most("share of false hits without faults", 0.001, rate.before),
+        Target::at_most(
+            "share of false hits in the 5 s of a crash",
+            0.02,
+            rate.during,
+        ),
+        Target::at_most("share of false hits later", 0.001, rate.after),
+        Target::at_most(
+            "longest wait of a publish in ms",
+            10.0,
+            Some(report.publishes_blocked_ms_max),
+        ),
+        Target::at_most("digests beside the first in the end", 0.0, Some(others)),
+        Target::at_most(
+            "lookups against the fold",
+            0.0,
+            asked.then_some(report.lookups_wrong as f64),
+        ),
+        Target::at_most(
+            "faults that did not heal",
+            0.0,
+            (!report.faults.is_empty()).then_some(unhealed),
+        ),
+        Target::at_most(
+            "nodes that grew by more than a tenth and 4 MB",
+            0.0,
+            growing,
+        ),
+    ];
+    if strict {
+        let missed = report.targets.iter().filter(|target| target.is_missed());
+        let missed: Vec<String> = missed.map(ToString::to_string).collect();
+        report.failures.extend(missed);
+    }
 }
 
 fn report_totals(report: &mut Report, totals: Totals, total: u64) {
@@ -388,8 +493,8 @@ fn report_totals(report: &mut Report, totals: Totals, total: u64) {
     report.requests = totals.served;
     report.requests_lost = totals.lost;
     report.tokens = totals.tokens;
-    let is_false = |promise: &&Promise| promise.is_false;
-    report.false_hits = totals.promises.iter().filter(is_false).count() as u64;
+    let had_less = |promise: &&Promise| promise.found.is_some_and(|found| found < promise.promised);
+    report.false_hits = totals.promises.iter().filter(had_less).count() as u64;
     report.lookups = totals.lookups;
     report.fallbacks = totals.fallbacks;
     report.retries = totals.retries;

@@ -15,6 +15,7 @@ use super::checker::Event;
 use super::lookup::Lookup;
 use super::options::{Options, Speed};
 use super::requests::{Request, Requests};
+use super::roster::Roster;
 
 /// How long a request is tried before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,7 +48,7 @@ impl Gate {
 
 /// Everything that a request needs on its way.
 pub(crate) struct Traffic {
-    clients: Vec<Client>,
+    nodes: Roster,
     prefill: u16,
     engines: u16,
     routers: std::ops::Range<u16>,
@@ -61,13 +62,17 @@ pub(crate) struct Traffic {
     pub(crate) done: watch::Sender<u64>,
 }
 
-/// What an engine had, compared with what a router had said of it.
+/// What a router said of an engine, and what that one had.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Promise {
-    /// When the router answered.
+    /// When the engine was asked.
     pub(crate) at: Instant,
-    /// The engine had less.
-    pub(crate) is_false: bool,
+    /// Its node.
+    pub(crate) rank: u16,
+    /// Leading pages that the router promised.
+    pub(crate) promised: u32,
+    /// Those that the engine had; absent when it did not answer.
+    pub(crate) found: Option<u32>,
 }
 
 /// One request to an engine, answered or not.
@@ -98,7 +103,7 @@ pub(crate) struct Totals {
     pub(crate) pages: u64,
     /// Pages that the chosen prefill engine had.
     pub(crate) hit_pages: u64,
-    /// One for each prompt that was prefilled.
+    /// One for each request that went where a router sent it.
     pub(crate) promises: Vec<Promise>,
     /// Everything that was asked of engines.
     pub(crate) runs: Vec<Run>,
@@ -117,8 +122,7 @@ pub(crate) struct Totals {
 /// What became of one request.
 #[derive(Debug, Default)]
 struct Trip {
-    promised: u32,
-    promised_at: Option<Instant>,
+    promises: Vec<Promise>,
     runs: Vec<Run>,
     run: Option<EngineResponse>,
     lookups: u64,
@@ -130,14 +134,14 @@ struct Trip {
 }
 
 impl Traffic {
-    /// Returns the traffic of a cluster whose nodes are reached through `clients`, by rank.
+    /// Returns the traffic of a cluster of these nodes.
     pub(crate) fn new(
         options: &Options,
-        clients: Vec<Client>,
+        nodes: Roster,
         events: std::sync::mpsc::Sender<Event>,
     ) -> Self {
         Traffic {
-            clients,
+            nodes,
             prefill: options.prefill(),
             engines: options.engines(),
             routers: options.routers(),
@@ -230,15 +234,18 @@ impl Traffic {
                 _ => u16::try_from(attempt).unwrap_or(0) % self.prefill,
             };
             trip.fallbacks += u64::from(rank != prefill.rank);
-            let promised_at = Instant::now();
-            match self.run(rank, request.body.to_string(), &mut trip).await {
+            let at = Instant::now();
+            let run = self.run(rank, request.body.to_string(), &mut trip).await;
+            if rank == prefill.rank {
+                trip.promises.push(Promise {
+                    at,
+                    rank,
+                    promised: prefill.matched_pages,
+                    found: run.as_ref().ok().map(|run| run.hit_pages),
+                });
+            }
+            match run {
                 Ok(run) => {
-                    trip.promised_at = Some(promised_at);
-                    trip.promised = if rank == prefill.rank {
-                        prefill.matched_pages
-                    } else {
-                        0
-                    };
                     trip.run = Some(run);
                     trip.last_publish = Some(Instant::now());
                     trip.lost = None;
@@ -256,7 +263,10 @@ impl Traffic {
         let decodes = self.engines - self.prefill;
         let first = chosen.saturating_sub(self.prefill);
         for step in 0.. {
-            let rank = self.prefill + (first + step % decodes) % decodes;
+            let rank = match step {
+                0 => chosen,
+                _ => self.prefill + (first + step % decodes) % decodes,
+            };
             match self.run(rank, request.transferred_body(), trip).await {
                 Ok(_) => {
                     trip.fallbacks += u64::from(rank != chosen);
@@ -337,11 +347,16 @@ impl Traffic {
         path: &str,
         body: String,
     ) -> Result<T, ClientError> {
-        let client = &self.clients[usize::from(rank)];
-        let Some(limit) = self.step_max else {
-            return post(client, path, body).await;
+        let Some(client) = self.nodes.get(rank) else {
+            return Err(ClientError::Unreachable {
+                url: path.to_owned(),
+                why: format!("rank {rank} is gone for good"),
+            });
         };
-        let answer = tokio::time::timeout(limit, post(client, path, body)).await;
+        let Some(limit) = self.step_max else {
+            return post(&client, path, body).await;
+        };
+        let answer = tokio::time::timeout(limit, post(&client, path, body)).await;
         answer.unwrap_or_else(|_| {
             Err(ClientError::Unreachable {
                 url: format!("{}{path}", client.base()),
@@ -390,10 +405,8 @@ fn finish(
     if let Some(run) = trip.run {
         totals.pages += u64::from(run.pages);
         totals.hit_pages += u64::from(run.hit_pages);
-        let is_false = trip.promised > run.hit_pages;
-        let promise = trip.promised_at.map(|at| Promise { at, is_false });
-        totals.promises.extend(promise);
     }
+    totals.promises.extend(trip.promises);
     totals.runs.extend(trip.runs);
     match trip.lost {
         None => totals.served += 1,

@@ -24,10 +24,23 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts it without any of our variables in its environment: the file and the flags say everything.
-    pub(super) fn spawn(binary: &Path, arguments: &[&str], log: &Path) -> io::Result<Child> {
+    /// Starts it, behind the words of `enter`, without any of our variables in its environment: the file and the flags
+    /// say everything.
+    pub(super) fn spawn(
+        enter: &[String],
+        binary: &Path,
+        arguments: &[&str],
+        log: &Path,
+    ) -> io::Result<Child> {
         let stderr: File = OpenOptions::new().create(true).append(true).open(log)?;
-        let mut command = Command::new(binary);
+        let mut command = match enter {
+            [] => Command::new(binary),
+            [first, others @ ..] => {
+                let mut command = Command::new(first);
+                command.args(others).arg(binary);
+                command
+            }
+        };
         command
             .args(arguments)
             .stdin(Stdio::piped())

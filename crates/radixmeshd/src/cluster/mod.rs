@@ -32,7 +32,7 @@ use crate::listening::Listening;
 
 use child::Child;
 pub use error::ClusterError;
-pub use spec::ClusterSpec;
+pub use spec::{ClusterSpec, Host};
 
 /// Pause between two looks at a cluster that is awaited.
 const POLL: Duration = Duration::from_millis(15);
@@ -57,6 +57,10 @@ struct Node {
     config: PathBuf,
     client: Client,
     child: Option<Child>,
+    /// It is not where the configuration says: it joins the others through the mesh.
+    joins: bool,
+    /// How many processes took the rank at other addresses before.
+    moves: u16,
 }
 
 impl Cluster {
@@ -100,15 +104,16 @@ impl Cluster {
         let ports = ports::free(roles.len()).map_err(ClusterError::Ports)?;
         let dir = Dir::new(spec.dir.as_deref()).map_err(ClusterError::Dir)?;
         let config = dir.path.join("cluster.toml");
-        let addresses: Vec<String> = ports
-            .mesh
-            .iter()
-            .map(|port| format!("127.0.0.1:{port}"))
-            .collect();
+        let (addresses, admins): (Vec<String>, Vec<String>) = spec
+            .addresses(&ports.mesh, &ports.admin)
+            .into_iter()
+            .map(|[mesh, admin]| (mesh, admin))
+            .unzip();
         std::fs::write(&config, spec.toml(&addresses, &dir.path)).map_err(ClusterError::Dir)?;
         let mut nodes = Vec::with_capacity(roles.len());
-        for (rank, (role, port)) in roles.into_iter().zip(&ports.admin).enumerate() {
-            let client = Client::new(&format!("127.0.0.1:{port}")).map_err(ClusterError::Client)?;
+        for (rank, (role, admin)) in roles.into_iter().zip(&admins).enumerate() {
+            let client = Client::new(admin).map_err(ClusterError::Client)?;
+            let client = client.with_token(spec.admin_token.clone());
             let mut config = config.clone();
             if let Some(own) = spec.own_toml(rank, &addresses, &dir.path) {
                 config = dir.path.join(format!("node-{rank}.toml"));
@@ -120,6 +125,8 @@ impl Cluster {
                 config,
                 client,
                 child: None,
+                joins: false,
+                moves: 0,
             });
         }
         let mut cluster = Cluster {
@@ -241,6 +248,84 @@ impl Cluster {
         self.kill(rank).await;
         self.spawn(rank)?;
         self.listening(rank).await
+    }
+
+    /// Starts one more node, which joins through the mesh, and waits until it listens. Returns its rank: the next.
+    ///
+    /// Errors: [`ClusterError`]; the node does not run then, and its rank is taken.
+    pub async fn join(&mut self, role: Role) -> Result<u16, ClusterError> {
+        let rank = self.len();
+        let (mesh, client) = self.new_place(rank, 0)?;
+        self.nodes.push(Node {
+            role,
+            mesh,
+            config: self.joiner_config(rank)?,
+            client,
+            child: None,
+            joins: true,
+            moves: 0,
+        });
+        self.spawn(rank)?;
+        self.listening(rank).await.map(|_| rank)
+    }
+
+    /// Starts another process, at other addresses, that joins with the rank of a node, and waits until it listens. A running
+    /// one is killed first. The client of the rank is another one from then on.
+    ///
+    /// Errors: [`ClusterError`]; the node does not run then.
+    pub async fn replace(&mut self, rank: u16) -> Result<Listening, ClusterError> {
+        self.kill(rank).await;
+        let moves = self.node(rank).moves + 1;
+        let (mesh, client) = self.new_place(rank, moves)?;
+        let node = self.node_mut(rank);
+        (node.mesh, node.client) = (mesh, client);
+        (node.joins, node.moves) = (true, moves);
+        self.spawn(rank)?;
+        self.listening(rank).await
+    }
+
+    /// Waits until a node has ended by itself, as one does that left. Harmless when it does not run.
+    ///
+    /// Errors: it did not within the limit, or not with success; it is killed then.
+    pub async fn wait_gone(&mut self, rank: u16, limit: Duration) -> Result<(), ClusterError> {
+        let Some(child) = self.node_mut(rank).child.take() else {
+            return Ok(());
+        };
+        match child.ended(limit).await {
+            Some(true) => Ok(()),
+            Some(false) => Err(ClusterError::Exited {
+                rank,
+                log: child::tail(&self.log(rank)),
+            }),
+            None => Err(ClusterError::TimedOut {
+                waited: limit,
+                what: format!("rank {rank} to end"),
+            }),
+        }
+    }
+
+    fn new_place(&self, rank: u16, moves: u16) -> Result<(String, Client), ClusterError> {
+        let ports = ports::free(1).map_err(ClusterError::Ports)?;
+        let [mesh, admin] = self
+            .spec
+            .address(rank, moves, [ports.mesh[0], ports.admin[0]]);
+        let client = Client::new(&admin).map_err(ClusterError::Client)?;
+        Ok((mesh, client.with_token(self.spec.admin_token.clone())))
+    }
+
+    /// Returns the configuration of a node that joins: the shared one, unless it reaches others in ways of its own.
+    fn joiner_config(&self, rank: u16) -> Result<PathBuf, ClusterError> {
+        let seeds = self.nodes.iter().take(self.spec.roles().len());
+        let seeds: Vec<String> = seeds.map(|node| node.mesh.clone()).collect();
+        let own = self
+            .spec
+            .own_toml(usize::from(rank), &seeds, &self.dir.path);
+        let Some(own) = own else {
+            return Ok(self.config.clone());
+        };
+        let config = self.dir.path.join(format!("node-{rank}.toml"));
+        std::fs::write(&config, own).map_err(ClusterError::Dir)?;
+        Ok(config)
     }
 
     /// Ends all nodes in good order and waits for them.
@@ -376,17 +461,25 @@ impl Cluster {
     fn spawn(&mut self, rank: u16) -> Result<(), ClusterError> {
         let log = self.log(rank);
         let (address, admin) = (self.address(rank), self.client(rank).base());
-        let arguments = [
-            "node",
-            "--stop-on-stdin-eof",
-            "--config",
-            &self.node(rank).config.to_string_lossy(),
-            "--local",
-            address,
-            "--admin",
-            admin,
-        ];
-        let child = Child::spawn(&self.spec.binary, &arguments, &log).map_err(|error| {
+        let (number, role) = (rank.to_string(), self.role(rank).to_string());
+        let via: Vec<&str> = self
+            .running()
+            .filter(|&other| other != rank)
+            .map(|other| self.address(other))
+            .collect();
+        let via = via.join(",");
+        let place = match self.node(rank).joins {
+            false => vec!["node", "--local", address],
+            true => vec![
+                "join", "--rank", &number, "--role", &role, "--listen", address, "--via", &via,
+            ],
+        };
+        let config = self.node(rank).config.to_string_lossy();
+        let others = ["--stop-on-stdin-eof", "--config", &config, "--admin", admin];
+        let arguments = [&place[..], &others].concat();
+        let host = self.spec.hosts.get(usize::from(rank));
+        let enter = host.map_or(&[][..], |host| &host.enter);
+        let child = Child::spawn(enter, &self.spec.binary, &arguments, &log).map_err(|error| {
             ClusterError::Spawn {
                 binary: self.spec.binary.clone(),
                 error,

@@ -1,9 +1,14 @@
 //! What a local cluster is made of, and the one configuration file of it.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use radixmesh::admin::Token;
 use radixmesh::topology::Role;
+
+/// The ports of a node that has a host of its own: nobody else is there.
+const HOST_PORTS: [u16; 2] = [7_000, 8_000];
 
 /// What a local cluster is made of.
 #[derive(Clone, Debug)]
@@ -33,10 +38,26 @@ pub struct ClusterSpec {
     /// `via[from][to]`: where node `from` dials node `to`, such as a proxy; where absent, the node itself. Of two nodes
     /// the one with the lower rank dials.
     pub via: Vec<Vec<Option<String>>>,
+    /// By rank: where nodes run that are not on this process's loopback, such as in a network namespace each. Empty:
+    /// all are. Their addresses are off loopback, so links and admin ports must be protected, or said not to be.
+    pub hosts: Vec<Host>,
+    /// What the admin ports ask for, when [`set`](Self::set) names a file with it.
+    pub admin_token: Option<Token>,
     /// Where configuration, logs and records go, and stay; a temporary directory when absent.
     pub dir: Option<PathBuf>,
     /// How long all nodes may take to listen, and again to become ready.
     pub start_max: Duration,
+}
+
+/// Where a node runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Where peers reach it.
+    pub mesh: IpAddr,
+    /// Where this process reaches it.
+    pub admin: IpAddr,
+    /// What stands before the program on its command line, such as `ip netns exec NAME`; it must become the program.
+    pub enter: Vec<String>,
 }
 
 impl ClusterSpec {
@@ -56,6 +77,8 @@ impl ClusterSpec {
             trace_applies: false,
             set: Vec::new(),
             via: Vec::new(),
+            hosts: Vec::new(),
+            admin_token: None,
             dir: None,
             start_max: Duration::from_secs(20),
         }
@@ -67,6 +90,26 @@ impl ClusterSpec {
             .chain(of(Role::Decode, self.decode))
             .chain(of(Role::Router, self.router))
             .collect()
+    }
+
+    /// Returns the mesh and the admin address of each node, where those without a host have these ports.
+    pub(super) fn addresses(&self, mesh: &[u16], admin: &[u16]) -> Vec<[String; 2]> {
+        let ports = mesh.iter().zip(admin);
+        let all = (0..).zip(ports);
+        all.map(|(rank, (&mesh, &admin))| self.address(rank, 0, [mesh, admin]))
+            .collect()
+    }
+
+    /// Returns the mesh and the admin address of a process that takes a rank after `moves` others: on its host, or else
+    /// at these ports.
+    pub(super) fn address(&self, rank: u16, moves: u16, ports: [u16; 2]) -> [String; 2] {
+        match self.hosts.get(usize::from(rank)) {
+            Some(host) => [
+                format!("{}:{}", host.mesh, HOST_PORTS[0] + moves),
+                format!("{}:{}", host.admin, HOST_PORTS[1] + moves),
+            ],
+            None => ports.map(|port| format!("{}:{port}", Ipv4Addr::LOCALHOST)),
+        }
     }
 
     /// Draws what nobody chose and all nodes must agree on.

@@ -20,7 +20,7 @@ pub(crate) enum Kind {
     Slow,
     /// All links of a node break and come back, again and again.
     Flap,
-    /// Processes are killed and restarted at once, again and again.
+    /// Members are killed and restarted, replaced, join, leave and are forgotten, again and again.
     Churn,
 }
 

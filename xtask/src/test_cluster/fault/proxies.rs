@@ -54,11 +54,14 @@ impl Proxies {
             .collect()
     }
 
-    /// Lets connections through, to the nodes of a cluster that listens.
+    /// Lets connections through, to the nodes that a cluster has now.
     ///
     /// Errors: the address of a node is none.
     pub(crate) fn aim(&self, cluster: &Cluster) -> anyhow::Result<()> {
         for (&(_, target), proxy) in &self.links {
+            if target >= cluster.len() {
+                continue;
+            }
             let address = cluster.address(target);
             let target = address.parse();
             proxy.aim(target.with_context(|| format!("{address} is no socket address"))?);

@@ -48,9 +48,27 @@ pub(crate) enum How {
         /// Which.
         deaf: bool,
     },
-    /// When each of them is killed and restarted, from the beginning of the run.
-    Strikes(Vec<(Duration, u16)>),
+    /// What happens to them and to members that came at run time, and when, from the beginning of the run.
+    Strikes(Vec<(Duration, Strike)>),
 }
+
+/// One thing that happens to a member in a churn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strike {
+    /// Killed, and restarted at once.
+    Restart(u16),
+    /// Killed, and another process joins with its rank at another address.
+    Replace(u16),
+    /// A new rank joins.
+    Join(u16),
+    /// A rank that joined leaves in good order.
+    Leave(u16),
+    /// A rank that joined is killed, and forgotten as soon as it counts as down.
+    Forget(u16),
+}
+
+/// Ranks that may join a cluster at run time.
+pub(crate) const JOINERS: u16 = 8;
 
 impl Fault {
     /// Returns how the link suffers that `dialer` opens to `target`.
@@ -77,7 +95,21 @@ impl Fault {
             How::At(name, _) => name.clone(),
             How::OneWay { deaf: true } => "deaf".to_owned(),
             How::OneWay { deaf: false } => "mute".to_owned(),
-            How::Strikes(strikes) => format!("{} kills", strikes.len()),
+            How::Strikes(strikes) => {
+                let count = |name: &str, is: fn(&Strike) -> bool| {
+                    let count = strikes.iter().filter(|(_, strike)| is(strike)).count();
+                    (count > 0).then(|| format!("{count} {name}"))
+                };
+                let counts = [
+                    count("restarted", |strike| matches!(strike, Strike::Restart(_))),
+                    count("replaced", |strike| matches!(strike, Strike::Replace(_))),
+                    count("joined", |strike| matches!(strike, Strike::Join(_))),
+                    count("left", |strike| matches!(strike, Strike::Leave(_))),
+                    count("forgotten", |strike| matches!(strike, Strike::Forget(_))),
+                ];
+                let counts: Vec<String> = counts.into_iter().flatten().collect();
+                counts.join(", ")
+            }
         }
     }
 }
@@ -99,6 +131,9 @@ impl Schedule {
             kinds: kinds.to_vec(),
             bag: Vec::new(),
             nodes,
+            joined: Vec::new(),
+            next: nodes,
+            strikes: 0,
         };
         let mut faults = Vec::new();
         let mut at = length.mul_f64(BEFORE);
@@ -108,7 +143,9 @@ impl Schedule {
             let first = draw.fault(at, end, &[]);
             at = end;
             let taken = first.nodes.clone();
-            let overlaps = draw.random.u8(..3) == 0;
+            // Who comes and goes is drawn in the order in which it happens, so two churns never overlap.
+            let churns = first.kind == Kind::Churn && draw.next_kind() == Kind::Churn;
+            let overlaps = draw.random.u8(..3) == 0 && !churns;
             let middle = first.begin + (end - first.begin).mul_f64(0.25 + draw.random.f64() / 2.0);
             faults.push(first);
             if overlaps && middle + LENGTH_MIN <= latest {
@@ -128,6 +165,12 @@ struct Draw {
     /// Kinds whose turn is still to come in this round.
     bag: Vec<Kind>,
     nodes: u16,
+    /// Ranks that came at run time and are there.
+    joined: Vec<u16>,
+    /// The next rank that comes.
+    next: u16,
+    /// How many strikes there were.
+    strikes: u32,
 }
 
 impl Draw {
@@ -141,12 +184,18 @@ impl Draw {
         begin + self.time([LENGTH_MIN, most])
     }
 
-    fn kind(&mut self) -> Kind {
+    fn next_kind(&mut self) -> Kind {
         if self.bag.is_empty() {
             self.bag = self.kinds.clone();
             self.random.shuffle(&mut self.bag);
         }
-        self.bag.pop().expect("there is at least one kind")
+        *self.bag.last().expect("there is at least one kind")
+    }
+
+    fn kind(&mut self) -> Kind {
+        let kind = self.next_kind();
+        self.bag.pop();
+        kind
     }
 
     /// Draws what happens in that time. Processes that are `taken` already suffer something else.
@@ -207,10 +256,34 @@ impl Draw {
         let mut strikes = Vec::new();
         let mut at = begin;
         while at < end {
-            strikes.push((at, nodes[self.random.usize(..nodes.len())]));
+            strikes.push((at, self.strike(nodes)));
             at += self.time([Duration::from_millis(200), Duration::from_millis(900)]);
         }
         How::Strikes(strikes)
+    }
+
+    /// Draws what happens next. Every other time it is a restart; the rest take turns where they can.
+    fn strike(&mut self, nodes: &[u16]) -> Strike {
+        self.strikes += 1;
+        let one = nodes[self.random.usize(..nodes.len())];
+        let may_join = self.next < self.nodes + JOINERS;
+        match (self.strikes / 2) % 4 {
+            _ if self.strikes.is_multiple_of(2) => Strike::Restart(one),
+            0 | 2 if may_join => {
+                self.joined.push(self.next);
+                self.next += 1;
+                Strike::Join(self.next - 1)
+            }
+            1 => Strike::Replace(one),
+            _ if self.joined.is_empty() => Strike::Restart(one),
+            _ => {
+                let gone = self.joined.remove(self.random.usize(..self.joined.len()));
+                match self.random.bool() {
+                    true => Strike::Leave(gone),
+                    false => Strike::Forget(gone),
+                }
+            }
+        }
     }
 }
 
@@ -267,6 +340,35 @@ mod tests {
         let Kinds(kinds) = "mixed".parse().unwrap();
         for kind in kinds {
             assert!(schedule.faults.iter().any(|fault| fault.kind == kind));
+        }
+    }
+
+    #[test]
+    fn who_leaves_has_joined_and_every_strike_has_its_turn() {
+        for seed in 0..100 {
+            let schedule = Schedule::draw(seed, &[Kind::Churn], 6, Duration::from_secs(120));
+            let mut strikes: Vec<(Duration, Strike)> = Vec::new();
+            for fault in &schedule.faults {
+                if let How::Strikes(of_fault) = &fault.how {
+                    strikes.extend(of_fault);
+                }
+            }
+            let (mut there, mut gone) = (Vec::new(), 0);
+            for (_, strike) in strikes {
+                match strike {
+                    Strike::Restart(rank) | Strike::Replace(rank) => assert!(rank < 6),
+                    Strike::Join(rank) => {
+                        assert!(rank == 6 + u16::try_from(there.len() + gone).unwrap());
+                        there.push(rank);
+                    }
+                    Strike::Leave(rank) | Strike::Forget(rank) => {
+                        let at = there.iter().position(|&here| here == rank).unwrap();
+                        there.remove(at);
+                        gone += 1;
+                    }
+                }
+            }
+            assert!(gone > 0 && gone + there.len() <= usize::from(JOINERS));
         }
     }
 
