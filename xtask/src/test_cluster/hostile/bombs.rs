@@ -239,6 +239,7 @@ fn nonsense(me: OriginId) -> Vec<Vec<u8>> {
         copies: u64::MAX,
         bytes: u64::MAX,
         chunks: u32::MAX,
+        base: Seq(u64::MAX - 1),
     };
     let messages = [
         Message::Batch(Batch {
