@@ -57,6 +57,12 @@ impl World {
             return Ok(());
         }
         let (rank, me) = (slot.rank, inc);
+        if slot.paused_until > self.now {
+            if slot.paused_until.0 < u64::MAX {
+                self.introduce_soon(node, inc, since);
+            }
+            return Ok(());
+        }
         let Some(contact) = self.contact(node) else {
             self.introduce_soon(node, inc, since);
             return Ok(());
@@ -255,6 +261,17 @@ impl World {
         self.reached.goodbyes += 1;
         self.slots[node].left = true;
         self.queue.push(self.now, Event::Single { node });
+        if self.calm_since.is_some() && self.is_core(node) {
+            // Told to leave when it was not known yet that it belongs to the core.
+            let (rebirth, again) = (Rebirth::Proper, 0);
+            let soon = self.now.after(Duration::from_millis(100));
+            let restart = Event::Restart {
+                node,
+                rebirth,
+                again,
+            };
+            self.queue.push(soon, restart);
+        }
     }
 
     pub(crate) fn leave(

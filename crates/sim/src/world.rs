@@ -481,10 +481,10 @@ impl World {
 
     /// Keeps a line for the trace of a failure.
     pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
-        if !self.config.trace {
+        if self.config.trace == 0 {
             return;
         }
-        if self.trace.len() == limits::TRACE_EVENTS {
+        if self.trace.len() >= self.config.trace {
             self.trace.pop_front();
         }
         let (event, ms) = (self.events, self.now.0 as f64 / 1e6);
