@@ -1,7 +1,11 @@
 //! Everything that a node asks of its driver.
 
+use std::time::Duration;
+
 use oplog::Batch;
-use radix_core::id::{OriginId, Rank, Seq};
+use radix_core::id::{Incarnation, OriginId, Rank, Seq};
+use topology::ring_round::RoundId;
+use topology::{ForgetError, IntroduceError, Record, ViewId};
 
 use crate::input::{PublishError, Receipt};
 use crate::wire::Encoded;
@@ -9,7 +13,7 @@ use crate::wire::Encoded;
 /// Priority class of a frame; a driver sends all of a lower class first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
-    /// Heartbeats, offers, pulls.
+    /// Heartbeats, records of members, offers, pulls.
     Control,
     /// Ops.
     Data,
@@ -44,6 +48,14 @@ pub enum Effect {
     Published(Result<Receipt, PublishError>),
     /// Member states changed: readers of [`Node::members`](crate::Node::members) look again.
     MembersChanged,
+    /// Who is to be linked, or where, changed: links are made to [`Node::peers`](crate::Node::peers) from now on.
+    PeersChanged,
+    /// What became of the [`Input::Introduce`](crate::Input::Introduce) of this call. [`wire::Answer`](crate::wire::Answer) is its form on the wire.
+    Introduced(Result<Vec<Record>, IntroduceError>),
+    /// What became of the [`Input::Forget`](crate::Input::Forget) of this call: the last life forgotten.
+    ForgetAnswered(Result<Incarnation, ForgetError>),
+    /// This node said goodbye: the driver writes what lies in its lanes, closes its links and ends. Nothing follows.
+    Left,
     /// Something an operator may want to know.
     Event(Event),
 }
@@ -74,6 +86,37 @@ pub enum Event {
     },
     /// The node caught up and may be routed to.
     Ready,
+    /// The node drains: it is not Ready any more and says goodbye after that time.
+    Draining {
+        /// How long.
+        drain: Duration,
+    },
+    /// Every member of the view was there and has that view.
+    CheckAgreed {
+        /// The round.
+        round: RoundId,
+        /// Time of one lap; `None` where the first ended.
+        lap: Option<Duration>,
+    },
+    /// A ring check ended without agreement.
+    CheckDiffers {
+        /// The round.
+        round: RoundId,
+        /// Who has another view; the lowest ranks of them.
+        differs: Vec<(Rank, ViewId)>,
+        /// Who could not be reached by anybody.
+        missing: Vec<Rank>,
+    },
+    /// The token of a ring check begun here was lost.
+    CheckLost {
+        /// The round.
+        round: RoundId,
+    },
+    /// Whether every member is known to have the view that this node has changed.
+    StableView {
+        /// The view; `None` when it is not known any more.
+        view: Option<ViewId>,
+    },
     /// Another life of this rank is known to be newer; this one took a higher incarnation.
     Reincarnated {
         /// The new name of this node's log.

@@ -1,9 +1,12 @@
 //! Everything that can happen to a node.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use radix_core::id::{CopyRange, Incarnation, Namespace, OriginId, Rank, Seq, SourceId, Tier};
 use radix_core::page::Fingerprint;
 use thiserror::Error;
+use topology::{Record, Role};
 
 /// Longest path of one publish: 262,144 pages (4 Mi tokens at 16 tokens a page).
 pub const PATH_PAGES_MAX: usize = 262_144;
@@ -26,6 +29,42 @@ pub enum Input {
     LinkDown {
         /// Who.
         peer: Rank,
+    },
+    /// Frames to `peer` were dropped because its data lane was full: it gets no more broadcasts and pulls instead.
+    LinkSlow {
+        /// Who.
+        peer: Rank,
+    },
+    /// Nothing waits in the lanes of a slow `peer` any more.
+    LinkDrained {
+        /// Who.
+        peer: Rank,
+    },
+    /// A node wants to join through this one; its handshake was checked. The same call answers with
+    /// [`Effect::Introduced`](crate::Effect::Introduced).
+    Introduce {
+        /// The rank it claims.
+        rank: Rank,
+        /// What it will do.
+        role: Role,
+        /// Where it is dialed.
+        address: String,
+        /// The life it proposes; the answer names the life it shall take.
+        inc: Incarnation,
+    },
+    /// What an introduction of this node was answered with, when it already ran.
+    Table(Vec<Record>),
+    /// Leave the mesh: not Ready from now on, and gone after `drain` with [`Effect::Left`](crate::Effect::Left).
+    /// Said again, the earlier end holds.
+    Leave {
+        /// How long work that is under way may still take.
+        drain: Duration,
+    },
+    /// The operator wants a member that is down or has left forgotten now. The same call answers with
+    /// [`Effect::ForgetAnswered`](crate::Effect::ForgetAnswered).
+    Forget {
+        /// Who.
+        rank: Rank,
     },
     /// A peer refused this node: it knows of a later life, `inc`. The node goes on in a still later one.
     Outlived {
@@ -139,6 +178,11 @@ pub enum PublishError {
         /// Length of the path.
         pages: usize,
     },
+    /// The node said goodbye.
+    ///
+    /// State: unchanged. Caller: publish through the node of another rank.
+    #[error("the node has left the mesh")]
+    Left,
     /// The log refused the op.
     ///
     /// State: ops of the same publish that came before it are in the log.

@@ -13,18 +13,24 @@
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+mod check;
 pub mod config;
 pub mod effect;
 pub mod input;
+mod lag;
+mod leave;
+mod membership;
 mod node;
 mod publish;
 mod readiness;
 pub mod status;
 pub mod wire;
 
+pub use check::{CheckReport, DEGRADED_MAX, LAGGING_MAX, Said};
 pub use config::{Boot, NodeConfig};
 pub use effect::{Effect, Effects, Event, Lane};
 pub use input::{Input, Publish, PublishError, Receipt, StoredRun};
+pub use lag::{Behind, Lag};
 pub use node::Node;
 pub use publish::check_path;
-pub use status::{Counters, MemberView, Status};
+pub use status::{CheckStatus, Counters, MemberStatus, MemberView, NotReady, NotRoutable, Status};

@@ -3,26 +3,34 @@
 
 use bytes::Bytes;
 use oplog::{Batch, Message, Output, Replica};
-use radix_core::id::{OriginId, Rank, Seq};
+use radix_core::id::{OriginId, Rank};
 use radix_core::time::Timestamp;
 use radix_core::{Index, Reader, TooManyReaders};
-use topology::{Arc, Topology};
+use topology::ring_round::RoundOutput;
+use topology::{Arc, Topology, ViewId};
 
+use crate::check::{Parts, RingCheck, Said};
 use crate::config::{Boot, NodeConfig};
 use crate::effect::{Effect, Effects, Event, Lane};
 use crate::input::{Input, Publish};
-use crate::readiness::{Readiness, Surroundings};
-use crate::status::{Counters, MemberView, Status};
+use crate::lag::{self, Lags};
+use crate::leave::Leave;
+use crate::readiness::Readiness;
+use crate::status::{CheckStatus, Counters, Status};
 use crate::wire::{self, Frame};
 
 /// A whole node: logs, tree, topology. See the crate's documentation for the picture.
 pub struct Node {
-    replica: Replica<Index>,
-    topology: Topology,
-    readiness: Readiness,
+    pub(crate) replica: Replica<Index>,
+    pub(crate) topology: Topology,
+    pub(crate) readiness: Readiness,
+    pub(crate) leave: Leave,
+    pub(crate) lags: Lags,
+    check: RingCheck,
     counters: Counters,
-    log_out: Vec<Output>,
-    topology_out: Vec<topology::Output>,
+    pub(crate) log_out: Vec<Output>,
+    pub(crate) topology_out: Vec<topology::Output>,
+    check_out: Vec<RoundOutput<Said>>,
     arcs: Vec<Arc>,
 }
 
@@ -39,6 +47,8 @@ impl Node {
             rank: config.topology.me,
             inc: boot.inc,
         };
+        let alive = |record: &topology::Record| record.rank != me.rank && record.status.in_view();
+        let introduced = config.topology.table.iter().any(alive);
         let topology = Topology::new(
             topology::Config {
                 seed: boot.seed,
@@ -54,10 +64,14 @@ impl Node {
                 Index::new(config.index),
             ),
             topology,
-            readiness: Readiness::new(now, config.cold_start),
+            readiness: Readiness::new(now, config.cold_start, introduced),
+            leave: Leave::default(),
+            lags: Lags::default(),
+            check: RingCheck::new(config.check, now),
             counters: Counters::default(),
             log_out: Vec::new(),
             topology_out: Vec::new(),
+            check_out: Vec::new(),
             arcs: Vec::new(),
         };
         node.tell_position(now);
@@ -66,58 +80,58 @@ impl Node {
 
     /// The only way in. Total: it accepts every input in every state and never blocks.
     pub fn handle(&mut self, now: Timestamp, input: Input, out: &mut Effects) {
+        if self.leave == Leave::Gone {
+            return Node::refuse(&input, out);
+        }
         match input {
             Input::Tick => {
-                self.topology
-                    .handle(now, topology::Input::Tick, &mut self.topology_out);
+                self.tell(now, topology::Input::Tick);
                 self.replica.tick(now, &mut self.log_out);
             }
             Input::Flush => self.replica.flush(now, &mut self.log_out),
-            Input::LinkUp { peer, inc } => {
-                self.topology.handle(
-                    now,
-                    topology::Input::LinkUp { peer, inc },
-                    &mut self.topology_out,
-                );
-                let origin = OriginId { rank: peer, inc };
-                self.replica
-                    .observe(now, peer, origin, Seq::ZERO, &mut self.log_out);
-                self.send(
-                    peer,
-                    &Frame::Readiness {
-                        ready: self.readiness.is_ready(),
-                    },
-                    out,
-                );
-            }
-            Input::LinkDown { peer } => {
-                self.topology.handle(
-                    now,
-                    topology::Input::LinkDown { peer },
-                    &mut self.topology_out,
-                );
-                self.replica.link_down(peer);
-                self.readiness.peer_lost(peer);
-            }
-            Input::Outlived { inc } => {
-                let rank = self.replica.me().rank;
-                let origin = OriginId { rank, inc };
-                self.replica
-                    .observe(now, rank, origin, Seq::ZERO, &mut self.log_out);
-            }
+            Input::LinkUp { peer, inc } => self.link_up(now, peer, inc, out),
+            Input::LinkDown { peer } => self.link_down(now, peer),
+            Input::LinkSlow { peer } => self.tell(now, topology::Input::LinkSlow { peer }),
+            Input::LinkDrained { peer } => self.tell(now, topology::Input::LinkDrained { peer }),
+            Input::Introduce {
+                rank,
+                role,
+                address,
+                inc,
+            } => self.tell(
+                now,
+                topology::Input::Introduce {
+                    rank,
+                    role,
+                    address,
+                    inc,
+                },
+            ),
+            Input::Table(records) => self.tell(now, topology::Input::Table(records)),
+            Input::Leave { drain } => self.begin_leave(now, drain, out),
+            Input::Forget { rank } => self.tell(now, topology::Input::Forget { rank }),
+            Input::Outlived { inc } => self.outlived(now, inc),
             Input::Frame { from, bytes } => self.frame(now, from, &bytes, out),
             Input::Publish(publish) => self.publish(now, &publish, out),
         }
-        self.drain(now, out);
+        self.settle(now, out);
+        self.check_ring(now, out);
+        self.check_ready(now, out);
+        self.end_leave(now, out);
     }
 
     /// Returns when [`Input::Tick`] is due. It may change with every call of [`handle`](Self::handle).
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.leave == Leave::Gone {
+            return None;
+        }
         [
             self.topology.next_deadline(),
             self.replica.next_deadline(),
             self.readiness.next_deadline(),
+            self.leave.deadline(),
+            Some(self.check.next_deadline()),
         ]
         .into_iter()
         .flatten()
@@ -137,36 +151,11 @@ impl Node {
         &self.replica
     }
 
-    /// Returns whether this node caught up.
+    /// Returns the view that every member is known to have had at the last ring check, if this node has it
+    /// still. What needs the word of all, such as garbage collection, begins only then.
     #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.readiness.is_ready()
-    }
-
-    /// Returns what this node believes of every member, itself included, in rank order.
-    #[must_use]
-    pub fn members(&self) -> Vec<MemberView> {
-        let me = self.replica.me();
-        let vector = self.replica.version_vector();
-        self.topology
-            .members()
-            .map(|member| {
-                let own = member.rank == me.rank;
-                let entry = vector.0.get(&member.rank).copied().unwrap_or_default();
-                MemberView {
-                    rank: member.rank,
-                    role: member.role,
-                    up: own || member.status == topology::Status::Up,
-                    ready: if own {
-                        self.is_ready()
-                    } else {
-                        self.readiness.is_peer_ready(member.rank)
-                    },
-                    inc: entry.inc,
-                    seq: entry.seq,
-                }
-            })
-            .collect()
+    pub fn stable_view(&self) -> Option<ViewId> {
+        self.check.stable_view()
     }
 
     /// Returns the node at a glance.
@@ -177,7 +166,16 @@ impl Node {
             rank: me.rank,
             inc: me.inc,
             ready: self.is_ready(),
-            members: self.members(),
+            not_ready: self.not_ready(),
+            behind: lag::behind(&self.replica),
+            view: self.topology.view_id(),
+            health: self.topology.health(),
+            members: self.member_statuses(),
+            check: CheckStatus {
+                stable_view: self.check.stable_view(),
+                agreed_at: self.check.agreed_at(),
+                last: self.check.report(),
+            },
             counters: self.counters,
             log: *self.replica.counters(),
             index: self.replica.state().stats(),
@@ -186,11 +184,7 @@ impl Node {
 
     fn frame(&mut self, now: Timestamp, from: Rank, bytes: &Bytes, out: &mut Effects) {
         self.counters.frames_in += 1;
-        self.topology.handle(
-            now,
-            topology::Input::Heard { peer: from },
-            &mut self.topology_out,
-        );
+        self.tell(now, topology::Input::Heard { peer: from });
         match wire::decode(bytes) {
             Ok(Frame::Broadcast { end, ttl, batch }) => {
                 self.relay(from, end, ttl, &batch, out);
@@ -200,26 +194,33 @@ impl Node {
             Ok(Frame::Log(message)) => {
                 if let Message::Offer { vector, .. } = &message {
                     self.readiness.offered(from, vector);
+                    self.lags
+                        .offered(now, from, vector, &self.replica.version_vector());
                 }
                 self.replica.handle(now, from, message, &mut self.log_out);
-            }
-            Ok(Frame::Heartbeat(beat)) => {
-                self.topology.handle(
-                    now,
-                    topology::Input::Heartbeat { from, beat },
-                    &mut self.topology_out,
-                );
-                let origin = OriginId {
-                    rank: from,
-                    inc: beat.inc,
-                };
-                self.replica
-                    .observe(now, from, origin, beat.seq, &mut self.log_out);
             }
             Ok(Frame::Readiness { ready }) => {
                 if self.readiness.peer_says(from, ready) {
                     out.push(Effect::MembersChanged);
                 }
+            }
+            Ok(Frame::Topology(message)) => {
+                if let topology::Message::Heartbeat(beat) = &message {
+                    let origin = OriginId {
+                        rank: from,
+                        inc: beat.inc,
+                    };
+                    self.replica
+                        .observe(now, from, origin, beat.seq, &mut self.log_out);
+                }
+                self.tell(now, topology::Input::Message { from, message });
+            }
+            Ok(Frame::Check(token)) => {
+                let parts = Parts {
+                    topology: &self.topology,
+                    replica: &self.replica,
+                };
+                self.check.take(now, *token, parts, &mut self.check_out);
             }
             Err(reason) => {
                 self.counters.frames_bad += 1;
@@ -281,18 +282,26 @@ impl Node {
     }
 
     /// Carries out what the parts asked for, until none asks for more.
-    fn drain(&mut self, now: Timestamp, out: &mut Effects) {
-        self.drain_topology(out);
-        let mut outputs = std::mem::take(&mut self.log_out);
-        for output in outputs.drain(..) {
-            self.log_output(output, out);
-        }
-        self.log_out = outputs;
+    pub(crate) fn settle(&mut self, now: Timestamp, out: &mut Effects) {
         self.tell_position(now);
-        self.check_ready(now, out);
+        while !self.topology_out.is_empty() || !self.log_out.is_empty() {
+            let mut outputs = std::mem::take(&mut self.topology_out);
+            for output in outputs.drain(..) {
+                self.topology_output(now, output, out);
+            }
+            outputs.append(&mut self.topology_out);
+            self.topology_out = outputs;
+            let mut outputs = std::mem::take(&mut self.log_out);
+            for output in outputs.drain(..) {
+                self.log_output(now, output, out);
+            }
+            outputs.append(&mut self.log_out);
+            self.log_out = outputs;
+            self.tell_position(now);
+        }
     }
 
-    fn log_output(&mut self, output: Output, out: &mut Effects) {
+    fn log_output(&mut self, now: Timestamp, output: Output, out: &mut Effects) {
         match output {
             Output::Broadcast(batch) => {
                 out.push(Effect::Logged(batch.clone()));
@@ -315,85 +324,59 @@ impl Node {
                 }));
                 out.push(Effect::MembersChanged);
             }
-            Output::Event(event) => out.push(Effect::Event(Event::Log(event))),
+            Output::Event(event) => {
+                // Floors come with version vectors, too: what the logs forget the topology forgets.
+                if let oplog::Event::Forgotten { rank, floor } = event {
+                    self.tell(now, topology::Input::Floor { rank, floor });
+                }
+                out.push(Effect::Event(Event::Log(event)));
+            }
         }
     }
 
-    fn drain_topology(&mut self, out: &mut Effects) {
-        let mut outputs = std::mem::take(&mut self.topology_out);
+    /// Does what the ring check wants done.
+    fn check_ring(&mut self, now: Timestamp, out: &mut Effects) {
+        let parts = Parts {
+            topology: &self.topology,
+            replica: &self.replica,
+        };
+        self.check.tick(now, parts, &mut self.check_out);
+        let mut outputs = std::mem::take(&mut self.check_out);
         for output in outputs.drain(..) {
             match output {
-                topology::Output::SendHeartbeat { to, beat } => {
-                    self.send(to, &Frame::Heartbeat(beat), out)
+                RoundOutput::Send { to, token } => {
+                    self.send(to, &Frame::Check(Box::new(token)), out);
                 }
-                topology::Output::Exchange { with } => {
-                    // Said again and again, for the one time it was lost; before the offer, which may be joined from.
-                    self.send(
-                        with,
-                        &Frame::Readiness {
-                            ready: self.readiness.is_ready(),
-                        },
-                        out,
-                    );
-                    let offer = Message::Offer {
-                        vector: self.replica.offer(),
-                        reply: true,
-                    };
-                    self.send(with, &Frame::Log(offer), out);
+                RoundOutput::Concluded(outcome) if outcome.agreed => {
+                    self.counters.checks_agreed += 1;
+                    self.replica.stable(&outcome.fold.min);
+                    out.push(Effect::Event(Event::CheckAgreed {
+                        round: outcome.round,
+                        lap: outcome.lap,
+                    }));
                 }
-                topology::Output::StatusChanged { .. } => out.push(Effect::MembersChanged),
-                topology::Output::Event(event) => out.push(Effect::Event(Event::Topology(event))),
+                RoundOutput::Concluded(outcome) => {
+                    self.counters.checks_differing += 1;
+                    out.push(Effect::Event(Event::CheckDiffers {
+                        round: outcome.round,
+                        differs: outcome.differs,
+                        missing: outcome.missing,
+                    }));
+                }
+                RoundOutput::TimedOut { round } => {
+                    self.counters.checks_lost += 1;
+                    out.push(Effect::Event(Event::CheckLost { round }));
+                }
+                RoundOutput::Unsound { .. } => self.counters.frames_bad += 1,
             }
         }
-        self.topology_out = outputs;
-    }
-
-    fn check_ready(&mut self, now: Timestamp, out: &mut Effects) {
-        if self.is_ready() {
-            return;
-        }
-        let me = self.replica.me().rank;
-        let others = || self.topology.members().filter(|member| member.rank != me);
-        let around = Surroundings {
-            me,
-            applied: &self.replica.version_vector(),
-            lowest_up: others()
-                .filter(|member| member.status == topology::Status::Up)
-                .map(|member| member.rank)
-                .min(),
-            others: others().count(),
-        };
-        if self.readiness.check(now, &around) {
-            out.push(Effect::Event(Event::Ready));
-            out.push(Effect::MembersChanged);
-            let up: Vec<Rank> = others()
-                .filter(|member| member.status == topology::Status::Up)
-                .map(|member| member.rank)
-                .collect();
-            // What a Ready node has is the goal of those that join; they need not wait for the next exchange.
-            let offer = Frame::Log(Message::Offer {
-                vector: self.replica.offer(),
-                reply: false,
-            });
-            for peer in up {
-                self.send(peer, &Frame::Readiness { ready: true }, out);
-                self.send(peer, &offer, out);
-            }
+        self.check_out = outputs;
+        if let Some(view) = self.check.news() {
+            out.push(Effect::Event(Event::StableView { view }));
         }
     }
 
-    /// Heartbeats carry the own position: publishes, checkpoints and new incarnations move it.
-    fn tell_position(&mut self, now: Timestamp) {
-        let me = self.replica.me();
-        let (_, seq) = self.replica.state().position(me.rank).unwrap_or_default();
-        self.topology.handle(
-            now,
-            topology::Input::Position(me.inc, seq),
-            &mut self.topology_out,
-        );
-    }
-
-    fn send(&mut self, to: Rank, frame: &Frame, out: &mut Effects) {
+    pub(crate) fn send(&mut self, to: Rank, frame: &Frame, out: &mut Effects) {
         let (lane, frame) = wire::encode(frame);
         let bytes = frame.len() as u64;
         self.counters.frames_out += 1;

@@ -11,9 +11,18 @@ use oplog::{Batch, Message};
 use radix_core::id::{Incarnation, OriginId, Rank, Seq};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use topology::Heartbeat;
+use topology::limits::RECORDS_PER_MESSAGE_MAX;
+use topology::ring_round::Token;
 
+use crate::check::Said;
 use crate::effect::Lane;
+
+mod introduction;
+
+pub use introduction::{
+    Answer, Introduction, WHY_BYTES_MAX, decode_answer, decode_introduction, encode_answer,
+    encode_introduction,
+};
 
 /// The version this code writes and the only one it reads.
 pub const VERSION: u8 = 1;
@@ -32,13 +41,15 @@ pub enum Frame {
     },
     /// A message of the logs: offers, pulls and their answers.
     Log(Message),
-    /// "I live, and this is my position."
-    Heartbeat(Heartbeat),
-    /// "I caught up", or not yet. Sent when a link comes up and on change.
+    /// "I caught up", or not yet, or not any more. Sent when a link comes up and on change.
     Readiness {
         /// Whether the sender may be routed to and may be the base of a join.
         ready: bool,
     },
+    /// A message of the topology: heartbeats, questions about others, records of members.
+    Topology(topology::Message),
+    /// The token of a ring check.
+    Check(Box<Token<Said>>),
 }
 
 /// A frame as bytes: a small head of its own and a shared body.
@@ -123,8 +134,14 @@ pub enum WireError {
 const KIND_BROADCAST: u8 = 1;
 const KIND_BATCH: u8 = 2;
 const KIND_LOG: u8 = 3;
-const KIND_HEARTBEAT: u8 = 4;
+// 4 was a heartbeat of its own kind; it is not given again.
 const KIND_READINESS: u8 = 5;
+const KIND_TOPOLOGY: u8 = 6;
+const KIND_CHECK: u8 = 7;
+// 8 and 9 are an introduction and its answer: no frames of a link.
+
+/// Place of `topology::Message::Members` among the kinds of topology messages.
+const TOPOLOGY_MEMBERS: u32 = 4;
 
 /// Head of a batch; the ops follow up to the end of the frame.
 #[derive(Serialize, Deserialize)]
@@ -207,21 +224,15 @@ pub fn encode(frame: &Frame) -> (Lane, Encoded) {
                 },
             )
         }
-        Frame::Heartbeat(beat) => (
-            Lane::Control,
-            Encoded {
-                head: head(KIND_HEARTBEAT, beat),
-                body: Bytes::new(),
-            },
-        ),
-        Frame::Readiness { ready } => (
-            Lane::Control,
-            Encoded {
-                head: head(KIND_READINESS, ready),
-                body: Bytes::new(),
-            },
-        ),
+        Frame::Readiness { ready } => control(head(KIND_READINESS, ready)),
+        Frame::Topology(message) => control(head(KIND_TOPOLOGY, message)),
+        Frame::Check(token) => control(head(KIND_CHECK, token)),
     }
+}
+
+fn control(head: Vec<u8>) -> (Lane, Encoded) {
+    let body = Bytes::new();
+    (Lane::Control, Encoded { head, body })
 }
 
 /// Decodes one whole frame. Ops share `bytes`; they are checked by the log, not here.
@@ -252,12 +263,34 @@ pub fn decode(bytes: &Bytes) -> Result<Frame, WireError> {
             Message::Batch(_) => Err(WireError::Fields { kind: "log" }),
             message => Ok(Frame::Log(message)),
         },
-        KIND_HEARTBEAT => Ok(Frame::Heartbeat(whole("heartbeat", fields)?)),
         KIND_READINESS => Ok(Frame::Readiness {
             ready: whole("readiness", fields)?,
         }),
+        KIND_TOPOLOGY => Ok(Frame::Topology(topology_message(fields)?)),
+        KIND_CHECK => {
+            let token: Box<Token<Said>> = whole("check", fields)?;
+            if token.is_sound() {
+                Ok(Frame::Check(token))
+            } else {
+                Err(WireError::Fields { kind: "check" })
+            }
+        }
         kind => Err(WireError::Kind { kind }),
     }
+}
+
+/// Looks at how many records a message claims to carry before there is room made for them.
+// spec: WIRE-11
+fn topology_message(fields: &[u8]) -> Result<topology::Message, WireError> {
+    let kind = "topology";
+    let (which, rest) = take::<u32>(kind, fields)?;
+    if which == TOPOLOGY_MEMBERS {
+        let (records, _) = take::<u32>(kind, rest)?;
+        if records as usize > RECORDS_PER_MESSAGE_MAX {
+            return Err(WireError::Fields { kind });
+        }
+    }
+    whole(kind, fields)
 }
 
 fn head<T: Serialize>(kind: u8, fields: &T) -> Vec<u8> {

@@ -1,173 +1,13 @@
 //! Nodes that hand each other their frames at once: what publishing costs and means, who is Ready when.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail")]
+mod support;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use node::{
-    Boot, Effect, Effects, Event, Input, Lane, Node, NodeConfig, Publish, PublishError, Receipt,
-};
-use radix_core::id::{Holder, Incarnation, Namespace, Rank, SourceId, Tier};
+use node::{Effects, Event, Input, Node, Publish, PublishError};
+use radix_core::id::{Incarnation, Namespace, Rank, SourceId};
 use radix_core::page::Fingerprint;
-use radix_core::time::Timestamp;
-use radix_core::{FingerprintKey, Matches};
-use topology::Role;
-
-/// A few nodes, instant links and a clock that only moves when told.
-struct Rig {
-    nodes: BTreeMap<Rank, Node>,
-    now: Timestamp,
-    data_bytes: usize,
-    events: Vec<(Rank, Event)>,
-}
-
-impl Rig {
-    fn new(count: u16) -> Rig {
-        let mut rig = Rig {
-            nodes: BTreeMap::new(),
-            now: Timestamp(1),
-            data_bytes: 0,
-            events: Vec::new(),
-        };
-        for rank in 0..count {
-            rig.nodes.insert(Rank(rank), start(rank, count, 1, rig.now));
-        }
-        rig
-    }
-
-    fn linked(count: u16) -> Rig {
-        let mut rig = Rig::new(count);
-        for a in 0..count {
-            for b in a + 1..count {
-                rig.link(a, b);
-            }
-        }
-        rig
-    }
-
-    fn link(&mut self, a: u16, b: u16) {
-        for (me, peer) in [(a, b), (b, a)] {
-            let inc = self.nodes[&Rank(peer)].replica().me().inc;
-            self.handle(
-                Rank(me),
-                Input::LinkUp {
-                    peer: Rank(peer),
-                    inc,
-                },
-            );
-        }
-    }
-
-    /// Hands one input over and everything that follows from it.
-    fn handle(&mut self, rank: Rank, input: Input) -> Option<Result<Receipt, PublishError>> {
-        let mut published = None;
-        let mut queue = std::collections::VecDeque::from([(rank, input)]);
-        while let Some((rank, input)) = queue.pop_front() {
-            let mut out = Effects::new();
-            self.nodes
-                .get_mut(&rank)
-                .unwrap()
-                .handle(self.now, input, &mut out);
-            for effect in out {
-                match effect {
-                    Effect::Send { to, lane, frame } => {
-                        self.data_bytes += if lane == Lane::Data { frame.len() } else { 0 };
-                        queue.push_back((
-                            to,
-                            Input::Frame {
-                                from: rank,
-                                bytes: frame.to_bytes(),
-                            },
-                        ));
-                    }
-                    Effect::Published(result) => published = Some(result),
-                    Effect::Event(event) => self.events.push((rank, event)),
-                    Effect::Logged(_) | Effect::Applied { .. } | Effect::MembersChanged => {}
-                }
-            }
-        }
-        published
-    }
-
-    fn publish(&mut self, rank: u16, publish: Publish) -> Receipt {
-        let result = self.handle(Rank(rank), Input::Publish(publish));
-        self.handle(Rank(rank), Input::Flush);
-        result.expect("answered at once").expect("accepted")
-    }
-
-    fn pass(&mut self, time: Duration) {
-        let end = self.now.after(time);
-        loop {
-            let due = self
-                .nodes
-                .iter()
-                .filter_map(|(rank, node)| Some((node.next_deadline()?, *rank)))
-                .min();
-            match due {
-                Some((at, rank)) if at <= end => {
-                    self.now = self.now.max(at);
-                    self.handle(rank, Input::Tick);
-                }
-                _ => break,
-            }
-        }
-        self.now = end;
-    }
-
-    fn depth(&self, at: u16, holder: (u16, u16), pages: &[Fingerprint]) -> u32 {
-        let mut matches = Matches::new();
-        self.nodes[&Rank(at)]
-            .replica()
-            .state()
-            .matches(Namespace::DEFAULT, pages, &mut matches);
-        matches.pages(Holder {
-            rank: Rank(holder.0),
-            source: SourceId(holder.1),
-        })
-    }
-
-    fn assert_equal(&self) {
-        let digests = |node: &Node| {
-            let ranks = self.nodes.keys();
-            ranks
-                .map(|rank| {
-                    node.replica()
-                        .digests(*rank)
-                        .map(|d| (d.inc, d.seq, d.chain, d.set))
-                })
-                .collect::<Vec<_>>()
-        };
-        let mut all = self.nodes.values().map(digests);
-        let first = all.next().unwrap();
-        assert!(all.all(|other| other == first), "nodes differ");
-    }
-}
-
-fn start(rank: u16, count: u16, inc: u64, now: Timestamp) -> Node {
-    let members = (0..count).map(|rank| (Rank(rank), Role::Prefill)).collect();
-    let boot = Boot {
-        inc: Incarnation(inc),
-        seed: u64::from(rank) + 1,
-    };
-    Node::new(NodeConfig::new(Rank(rank), members), boot, now).unwrap()
-}
-
-fn pages(numbers: std::ops::Range<u32>) -> Vec<Fingerprint> {
-    let key = FingerprintKey::new(3);
-    numbers.map(|number| key.page(&[number])).collect()
-}
-
-fn store(pages: &[Fingerprint], from: u32) -> Publish {
-    Publish::Store {
-        source: SourceId(0),
-        namespace: Namespace::DEFAULT,
-        tier: Tier::Device,
-        pages: pages.to_vec(),
-        from,
-        renew: false,
-    }
-}
+use support::{Rig, pages, start, store};
 
 fn evict(pages: &[Fingerprint], from: u32) -> Publish {
     Publish::Evict {
@@ -408,7 +248,7 @@ fn refused_publishes_change_nothing() {
     let before = rig.nodes[&Rank(0)].replica().digests(Rank(0));
     let mut refused = |publish| {
         let result = rig.handle(Rank(0), Input::Publish(publish));
-        result.unwrap().unwrap_err()
+        result.published.unwrap().unwrap_err()
     };
     assert_eq!(refused(store(&[], 0)), PublishError::EmptyPath);
     assert_eq!(
@@ -450,8 +290,8 @@ fn a_joining_node_is_ready_only_when_it_has_what_the_others_had() {
     let mut rig = Rig::linked(3);
     let prompt = pages(0..500);
     rig.publish(0, store(&prompt, 0));
-    rig.handle(Rank(0), Input::LinkDown { peer: Rank(2) });
-    rig.handle(Rank(1), Input::LinkDown { peer: Rank(2) });
+    rig.unlink(0, 2);
+    rig.unlink(1, 2);
     rig.nodes.insert(Rank(2), start(2, 3, 2, rig.now));
     assert!(!rig.nodes[&Rank(2)].is_ready());
     rig.link(1, 2);
@@ -463,8 +303,11 @@ fn a_joining_node_is_ready_only_when_it_has_what_the_others_had() {
     assert!(rig.nodes[&Rank(2)].is_ready());
     assert_eq!(rig.depth(2, (0, 0), &prompt), 500);
     let view = rig.nodes[&Rank(1)].members()[2];
-    assert!(view.up && view.ready && view.routable());
-    assert!(!rig.nodes[&Rank(0)].members()[2].up, "no link to it yet");
+    assert!(view.direct() && view.ready && view.routable());
+    assert!(
+        !rig.nodes[&Rank(0)].members()[2].direct(),
+        "no link to it yet"
+    );
 }
 
 #[test]

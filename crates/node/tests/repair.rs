@@ -10,7 +10,7 @@ use node::{Boot, Effect, Effects, Input, Node, NodeConfig, Publish};
 use radix_core::Fingerprint;
 use radix_core::id::{Incarnation, Namespace, Rank, Seq, SourceId, Tier};
 use radix_core::time::Timestamp;
-use topology::{Heartbeat, Role};
+use topology::{Heartbeat, Message, Record, Role, Status};
 
 fn node(me: u16, members: u16) -> Node {
     let members = (0..members)
@@ -41,15 +41,21 @@ fn frames(effects: &[Effect]) -> Vec<(Rank, Frame)> {
     effects.iter().filter_map(frame).collect()
 }
 
-fn link_up(node: &mut Node, ms: u64, peer: u16) -> Effects {
-    handle(
-        node,
-        ms,
-        Input::LinkUp {
-            peer: Rank(peer),
-            inc: Incarnation(u64::from(peer) + 1),
-        },
-    )
+/// Opens a link; the peer's first message says that it lives.
+fn link_up(node: &mut Node, ms: u64, peer: u16) {
+    let (peer, inc) = (Rank(peer), Incarnation(u64::from(peer) + 1));
+    handle(node, ms, Input::LinkUp { peer, inc });
+    let record = Record {
+        inc,
+        status: Status::Alive,
+        ..Record::never_seen(peer, Role::Prefill, String::new())
+    };
+    let message = Message::Members {
+        records: vec![record],
+        all_of: None,
+    };
+    let bytes = wire::encode(&Frame::Topology(message)).1.to_bytes();
+    handle(node, ms, Input::Frame { from: peer, bytes });
 }
 
 #[test]
@@ -69,7 +75,7 @@ fn a_heartbeat_tells_of_the_last_op_even_when_it_is_a_checkpoint() {
     handle(&mut node, 1_100, Input::Tick); // a second after the op: the checkpoint
     let sent = frames(&handle(&mut node, 2_200, Input::Tick));
     let beat = sent.iter().find_map(|(_, frame)| match frame {
-        Frame::Heartbeat(beat) => Some(beat.seq),
+        Frame::Topology(Message::Heartbeat(beat)) => Some(beat.seq),
         _ => None,
     });
     assert_eq!(beat, Some(Seq(2)));
@@ -108,8 +114,11 @@ fn a_node_that_waits_for_a_ready_peer_does_not_ask_for_a_tick_in_the_past() {
         echo: false,
         inc: Incarnation(1),
         seq: Seq(0),
+        nonce: 0,
     };
-    let beat = wire::encode(&Frame::Heartbeat(beat)).1.to_bytes();
+    let beat = wire::encode(&Frame::Topology(Message::Heartbeat(beat)))
+        .1
+        .to_bytes();
     for ms in (0..10_000).step_by(250) {
         handle(
             &mut node,

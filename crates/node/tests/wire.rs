@@ -2,12 +2,17 @@
 //! the protocol: raise `wire::VERSION` and say so in `docs/protocols/wire.md`.
 
 use bytes::Bytes;
-use node::Lane;
-use node::wire::{self, Frame, VERSION, WireError};
+use std::time::Duration;
+
+use node::wire::{self, Answer, Frame, Introduction, VERSION, WireError};
+use node::{Lane, Said};
 use oplog::{Batch, Entry, Message, SnapshotChunk, SnapshotHead, VersionVector};
 use proptest::prelude::*;
 use radix_core::id::{Incarnation, OriginId, Rank, Seq};
-use topology::Heartbeat;
+use radix_core::time::Timestamp;
+use topology::limits::{ADDRESS_BYTES_MAX, MEMBERS_MAX, RECORDS_PER_MESSAGE_MAX};
+use topology::ring_round::{Around, RoundConfig, RoundOutput, Token};
+use topology::{Heartbeat, IntroduceError, Record, RingRound, Role, Status, ViewId};
 
 fn origin(rank: u16, inc: u64) -> OriginId {
     OriginId {
@@ -49,6 +54,52 @@ fn chunk() -> SnapshotChunk {
         head,
         index: 0,
         bytes: Bytes::from_static(&[0xdd, 0xee]),
+    }
+}
+
+fn record(rank: u16, status: Status) -> Record {
+    Record {
+        rank: Rank(rank),
+        role: Role::Decode,
+        address: "h:1".to_owned(),
+        inc: Incarnation(300),
+        counter: 2,
+        status,
+    }
+}
+
+/// The token that rank 1 of (1, 2, 9) sends to rank 2 first.
+fn token() -> Token<Said> {
+    let mut round = RingRound::new(RoundConfig::default(), Timestamp(0));
+    let around = Around {
+        me: origin(1, 300),
+        view: ViewId(130),
+        members: &[Rank(1), Rank(2), Rank(9)],
+        lowest: Rank(1),
+        reachable: &|_| true,
+    };
+    let said = || Said {
+        min: VersionVector(
+            [(
+                Rank(1),
+                Entry {
+                    inc: Incarnation(300),
+                    seq: Seq(5),
+                    floor: Incarnation(0),
+                },
+            )]
+            .into(),
+        ),
+        wire: (1, 1),
+        degraded: vec![(Rank(1), Rank(9))],
+        lagging: vec![(6, Rank(1))],
+    };
+    let mut out = Vec::new();
+    let now = Timestamp(0).after(Duration::from_secs(1));
+    round.tick(now, &around, said, &mut out);
+    match out.pop() {
+        Some(RoundOutput::Send { token, .. }) => token,
+        other => panic!("a round begins with a token, not with {other:?}"),
     }
 }
 
@@ -125,21 +176,62 @@ fn golden() -> Vec<(&'static str, Frame, Lane, &'static str)> {
             "01030604",
         ),
         (
-            "heartbeat",
-            Frame::Heartbeat(Heartbeat {
-                ttl: 1,
-                echo: false,
-                inc: Incarnation(300),
-                seq: Seq(7),
-            }),
-            Lane::Control,
-            "01040100ac0207",
-        ),
-        (
             "readiness",
             Frame::Readiness { ready: true },
             Lane::Control,
             "010501",
+        ),
+        (
+            "heartbeat",
+            Frame::Topology(topology::Message::Heartbeat(Heartbeat {
+                ttl: 1,
+                echo: true,
+                inc: Incarnation(300),
+                seq: Seq(7),
+                nonce: 9,
+            })),
+            Lane::Control,
+            "0106 00 01 01 ac02 07 09",
+        ),
+        (
+            "probe for",
+            Frame::Topology(topology::Message::ProbeFor {
+                target: Rank(5),
+                nonce: 9,
+            }),
+            Lane::Control,
+            "0106 01 05 09",
+        ),
+        (
+            "probe result",
+            Frame::Topology(topology::Message::ProbeResult {
+                target: Rank(5),
+                nonce: 9,
+                heard: true,
+            }),
+            Lane::Control,
+            "0106 02 05 09 01",
+        ),
+        (
+            "digest",
+            Frame::Topology(topology::Message::Digest { table: 130 }),
+            Lane::Control,
+            "0106 03 8201",
+        ),
+        (
+            "members",
+            Frame::Topology(topology::Message::Members {
+                records: vec![record(3, Status::Alive), record(4, Status::Left)],
+                all_of: Some((Rank(0), Rank(300))),
+            }),
+            Lane::Control,
+            "0106 04 02 03 01 03683a31 ac02 02 00 04 01 03683a31 ac02 02 03 01 00 ac02",
+        ),
+        (
+            "check",
+            Frame::Check(Box::new(token())),
+            Lane::Control,
+            "0107 01 ac02 01 8201 00 01 03 01 02 09 01 01 01 00 01 00 00 01 01 ac02 05 00 01 01 01 01 09 01 06 01",
         ),
     ]
 }
@@ -190,10 +282,10 @@ fn bytes_that_are_no_frame_are_named() {
     check(&[VERSION, 1, 5], WireError::Fields { kind: "broadcast" });
     check(&[VERSION, 2], WireError::Fields { kind: "batch" });
     check(&[VERSION, 3, 77], WireError::Fields { kind: "log" });
-    check(
-        &[VERSION, 4, 1, 0, 1],
-        WireError::Fields { kind: "heartbeat" },
-    );
+    check(&[VERSION, 4, 1, 0, 1], WireError::Kind { kind: 4 });
+    check(&[VERSION, 6, 5], WireError::Fields { kind: "topology" });
+    check(&[VERSION, 7, 1, 1], WireError::Fields { kind: "check" });
+    check(&[VERSION, 8, 0, 0], WireError::Kind { kind: 8 });
     check(
         &[VERSION, 5, 1, 0],
         WireError::Trailing {
@@ -213,14 +305,100 @@ fn a_batch_has_one_encoding_only() {
     );
 }
 
+#[test]
+fn an_introduction_and_its_answers_have_the_documented_bytes() {
+    let introduction = Introduction {
+        role: Role::Router,
+        address: "h:1".to_owned(),
+    };
+    let bytes = wire::encode_introduction(&introduction);
+    assert_eq!(hex(&bytes), "01080203683a31");
+    assert_eq!(wire::decode_introduction(&bytes), Ok(introduction));
+
+    let welcome = Answer::from(Ok(vec![record(3, Status::Alive)]));
+    let bytes = wire::encode_answer(&welcome);
+    assert_eq!(hex(&bytes), "01090001030103683a31ac020200");
+    assert_eq!(wire::decode_answer(&bytes), Ok(welcome));
+
+    let taken = Answer::from(Err(IntroduceError::RankTaken {
+        rank: Rank(3),
+        address: "h:1".to_owned(),
+    }));
+    let Answer::Refused { retry: true, why } = &taken else {
+        panic!("{taken:?}");
+    };
+    assert_eq!(why, "rank 3 is taken by a living member at \"h:1\"");
+    let bytes = wire::encode_answer(&taken);
+    assert_eq!(hex(&bytes)[..10], *"010901012b");
+    assert_eq!(wire::decode_answer(&bytes), Ok(taken));
+    let final_one = Answer::from(Err(IntroduceError::NoAddress));
+    assert!(matches!(final_one, Answer::Refused { retry: false, .. }));
+}
+
+// spec: WIRE-11
+#[test]
+fn lists_from_peers_are_no_longer_than_their_limits() {
+    let members = |count: usize| {
+        let records = vec![record(3, Status::Alive); count];
+        let message = topology::Message::Members {
+            records,
+            all_of: None,
+        };
+        wire::decode(&wire::encode(&Frame::Topology(message)).1.to_bytes()).is_ok()
+    };
+    assert!(members(RECORDS_PER_MESSAGE_MAX) && !members(RECORDS_PER_MESSAGE_MAX + 1));
+    let answer = |count: usize| {
+        let welcome = Answer::Welcome(vec![record(3, Status::Alive); count]);
+        wire::decode_answer(&wire::encode_answer(&welcome)).is_ok()
+    };
+    assert!(answer(MEMBERS_MAX) && !answer(MEMBERS_MAX + 1));
+    // A count without the items: refused for the count alone, before there is room for them.
+    let claims = |head: &[u8]| {
+        let mut bytes = head.to_vec();
+        bytes.extend([0xff, 0xff, 0xff, 0xff, 0x0f]);
+        bytes
+    };
+    assert!(wire::decode(&claims(&[VERSION, 6, 4]).into()).is_err());
+    assert!(wire::decode(&claims(&[VERSION, 7, 1, 1, 1, 1, 0, 1]).into()).is_err());
+    assert!(wire::decode_answer(&claims(&[VERSION, 9, 0])).is_err());
+    let introduction = |len: usize| {
+        let address = "a".repeat(len);
+        let role = Role::Router;
+        wire::decode_introduction(&wire::encode_introduction(&Introduction { role, address }))
+    };
+    assert!(
+        introduction(ADDRESS_BYTES_MAX).is_ok() && introduction(ADDRESS_BYTES_MAX + 1).is_err()
+    );
+    let why = "w".repeat(wire::WHY_BYTES_MAX + 1);
+    let refused = wire::encode_answer(&Answer::Refused { retry: true, why });
+    assert!(wire::decode_answer(&refused).is_err());
+}
+
+#[test]
+fn bytes_that_are_no_introduction_are_named() {
+    assert_eq!(
+        wire::decode_introduction(&[1]),
+        Err(WireError::Short { len: 1 })
+    );
+    assert_eq!(
+        wire::decode_introduction(&[2, 8]),
+        Err(WireError::Version { version: 2 })
+    );
+    assert_eq!(
+        wire::decode_answer(&[VERSION, 8]),
+        Err(WireError::Kind { kind: 8 })
+    );
+}
+
 proptest! {
     #[test]
     fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = (wire::decode_introduction(&bytes), wire::decode_answer(&bytes));
         let _ = wire::decode(&bytes.into());
     }
 
     #[test]
-    fn cut_and_flipped_frames_never_panic(which in 0..10usize, cut in 0..40usize, at in 0..40usize, flip in any::<u8>()) {
+    fn cut_and_flipped_frames_never_panic(which in 0..15usize, cut in 0..40usize, at in 0..40usize, flip in any::<u8>()) {
         let mut bytes = wire::encode(&golden()[which].1).1.to_bytes().to_vec();
         bytes.truncate(bytes.len().saturating_sub(cut).max(1));
         let at = at % bytes.len();

@@ -16,6 +16,8 @@ pub struct Config {
     pub tail_ops_max: usize,
     /// Bytes kept per log to answer pulls. Default 8 MiB, 0 ..= 1 GiB.
     pub tail_bytes_max: usize,
+    /// Ops kept per log though every member has them, for one that comes late. Default 1,024, 0 ..= 2^24.
+    pub tail_stable_ops: usize,
     /// Ops per log that may wait behind a gap. Default 16,384, 0 ..= 2^20.
     pub reorder_ops_max: usize,
     /// Bytes per log that may wait behind a gap. Default 4 MiB, 0 ..= 256 MiB.
@@ -65,6 +67,7 @@ impl Default for Config {
             batch_delay: Duration::from_millis(1),
             tail_ops_max: 65_536,
             tail_bytes_max: 8 << 20,
+            tail_stable_ops: 1_024,
             reorder_ops_max: 16_384,
             reorder_bytes_max: 4 << 20,
             pull_delay: Duration::from_millis(20),
@@ -99,6 +102,7 @@ impl Config {
             batch_delay: self.batch_delay.min(s(1)),
             tail_ops_max: self.tail_ops_max.min(1 << 24),
             tail_bytes_max: self.tail_bytes_max.min(1 << 30),
+            tail_stable_ops: self.tail_stable_ops.min(1 << 24),
             reorder_ops_max: self.reorder_ops_max.min(1 << 20),
             reorder_bytes_max: self.reorder_bytes_max.min(256 << 20),
             pull_delay: self.pull_delay.clamp(ms(1), s(10)),

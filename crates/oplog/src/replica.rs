@@ -259,6 +259,28 @@ impl<S: State> Replica<S> {
         }
     }
 
+    /// Takes word of what every member has: tails let go of it but for the last `tail_stable_ops` of each log.
+    ///
+    /// `min`: for each rank the smallest position among the members. An entry of another incarnation than the one
+    /// known here, and a rank that lacks, change nothing. Too high an entry costs snapshots and never a copy.
+    /// Cost: of what is let go.
+    // spec: OPLOG-17
+    pub fn stable(&mut self, min: &VersionVector) {
+        let keep = self.config.tail_stable_ops;
+        for (rank, entry) in &min.0 {
+            let (inc, tail) = if *rank == self.own.me.rank {
+                (self.own.me.inc, &mut self.own.tail)
+            } else if let Some(remote) = self.remotes.get_mut(rank) {
+                (remote.origin.inc, &mut remote.tail)
+            } else {
+                continue;
+            };
+            if entry.inc == inc {
+                tail.trim(entry.seq, keep);
+            }
+        }
+    }
+
     /// Takes word that `peer` cannot be reached: what it was asked for is asked of another at the next tick.
     pub fn link_down(&mut self, peer: Rank) {
         let ranks: Vec<Rank> = self.remotes.keys().copied().collect();

@@ -42,6 +42,29 @@ impl Tail {
         }
     }
 
+    /// Lets batches go that end at or below `stable`, oldest first, as long as `keep` ops stay.
+    pub(crate) fn trim(&mut self, stable: Seq, keep: usize) {
+        while let Some((last, batch)) = self.batches.front() {
+            let left = self.ops - batch.count as usize;
+            if *last > stable || left < keep {
+                break;
+            }
+            self.ops = left;
+            self.bytes -= cost(batch);
+            self.batches.pop_front();
+        }
+        // The ring itself is memory, too; it need not follow every batch.
+        if self.batches.capacity() / 4 > self.batches.len() {
+            self.batches.shrink_to(self.batches.len() * 2);
+        }
+    }
+
+    /// Returns the bytes held, with what each batch costs beside its ops.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn clear(&mut self) {
         self.batches.clear();
         self.ops = 0;
@@ -115,6 +138,27 @@ mod tests {
         push(&mut tail, 2, 5);
         assert_eq!(firsts(&tail, 3), Some(vec![1, 2]));
         assert_eq!(firsts(&tail, 4), Some(vec![2]));
+    }
+
+    #[test]
+    fn what_is_stable_goes_and_the_last_ops_stay() {
+        let mut tail = Tail::new(10_000, 1 << 20);
+        for first in 0..1_000 {
+            push(&mut tail, first * 3 + 1, 3);
+        }
+        let (room, bytes) = (tail.batches.capacity(), tail.bytes());
+        tail.trim(Seq(5), 10);
+        assert_eq!(tail.first(), Some(Seq(4)), "op 6 is not stable");
+        tail.trim(Seq(4), 10);
+        assert_eq!(tail.first(), Some(Seq(4)));
+        tail.trim(Seq(9_999), 10);
+        assert_eq!(tail.first(), Some(Seq(2_989)), "12 ops: 9 are too few");
+        assert_eq!(tail.bytes() * 250, bytes);
+        assert!(tail.batches.capacity() < room / 4);
+        tail.trim(Seq(9_999), 0);
+        assert_eq!((tail.first(), tail.ops, tail.bytes()), (None, 0, 0));
+        push(&mut tail, 3_001, 3);
+        assert_eq!(firsts(&tail, 3_002), Some(vec![3_001]));
     }
 
     #[test]

@@ -1,26 +1,37 @@
 //! What a running mesh node is told: the cluster, the local addresses, and the optional parts.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use radix_core::FingerprintKey;
 use radix_core::id::Rank;
 use thiserror::Error;
-use topology::Role;
+use topology::{Fanout, Role, Seed};
+use transport::Security;
 use transport::tls::{Credentials, Files, FilesError, Name};
-use transport::{NodeId, Security};
 
 use crate::admin::Token;
 use crate::core::node_id;
 use crate::loopback::is_loopback;
+use crate::roles::Roles;
 
-/// One member of the cluster. Its rank is its place in [`Config::members`].
+/// One member of the cluster. Its rank is its place in [`Config::members`], unless it joins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// What it does.
     pub role: Role,
     /// Where its peers reach it, `host:port`.
     pub address: String,
+}
+
+/// How a node becomes a member that nobody has configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Join {
+    /// What it is, and where its peers reach it.
+    pub member: Member,
+    /// Mesh addresses of members, any of which it introduces itself to.
+    pub addresses: Vec<String>,
 }
 
 /// A simulated engine behind this node, for demos and tests.
@@ -41,10 +52,17 @@ pub struct Config {
     pub fingerprint_key: FingerprintKey,
     /// Tokens in a page; the same on every node.
     pub page_size: u16,
-    /// Every member in rank order, this node included.
+    /// The configured members in rank order, this node included unless it joins. More may join, others may take their places.
     pub members: Vec<Member>,
     /// This node.
     pub me: Rank,
+    /// This node joins: it introduces itself, and learns from the answer who the members are.
+    pub join: Option<Join>,
+    /// How long a start tries to join, while nobody answers or another process has the rank; and how long a node whose
+    /// rank another process has taken goes on. Default 30 s.
+    pub join_timeout: Duration,
+    /// Where this node dials a rank, whatever its address is said to be: through a proxy, say.
+    pub via: BTreeMap<Rank, String>,
     /// Address to listen on for peers; the member's own address when absent.
     pub listen: Option<String>,
     /// Links without TLS are wanted, although an address lies off loopback.
@@ -53,10 +71,14 @@ pub struct Config {
     pub admin: Option<String>,
     /// What the admin port asks for; it asks for nothing when absent, which is refused off loopback.
     pub admin_token: Option<Token>,
-    /// Fan-out of the broadcast: 1 is the ring.
-    pub fanout: u16,
+    /// Arms of the broadcast tree: 1 is the ring; by default as the number of members asks for.
+    pub fanout: Fanout,
     /// Period of heartbeats.
     pub heartbeat: Duration,
+    /// Heartbeats that may be missing before others are asked about a member.
+    pub misses: u16,
+    /// How long a member is down before it is forgotten.
+    pub forget_after: Duration,
     /// Period of version-vector exchanges.
     pub exchange: Duration,
     /// How long a start waits for a Ready peer.
@@ -71,6 +93,8 @@ pub struct Config {
     pub trace_applies: bool,
     /// A simulated engine to host.
     pub simulated_engine: Option<SimulatedEngine>,
+    /// What role every rank has now, as the running node knows: certificates are compared with it.
+    pub(crate) roles: Roles,
 }
 
 /// Why a configuration cannot be run.
@@ -93,6 +117,14 @@ pub enum ConfigError {
     DuplicateAddress {
         /// As given.
         address: String,
+    },
+    /// A node joins, and no member is named that it could introduce itself to.
+    ///
+    /// State: nothing was started.
+    #[error("rank {me} joins, and no address of a member is named but its own")]
+    NobodyToJoin {
+        /// As given.
+        me: Rank,
     },
     /// A page holds no token.
     ///
@@ -167,8 +199,13 @@ impl Config {
             plaintext: false,
             admin: None,
             admin_token: None,
-            fanout: 4,
-            heartbeat: Duration::from_secs(1),
+            join: None,
+            join_timeout: Duration::from_secs(30),
+            via: BTreeMap::new(),
+            fanout: Fanout::Auto,
+            heartbeat: topology::limits::HEARTBEAT,
+            misses: topology::limits::MISSES,
+            forget_after: topology::limits::FORGET_AFTER,
             exchange: Duration::from_millis(500),
             cold_start: Duration::from_secs(3),
             routing: routing::Config::default(),
@@ -176,6 +213,32 @@ impl Config {
             record_log: None,
             trace_applies: false,
             simulated_engine: None,
+            roles: Roles::default(),
+        }
+    }
+
+    /// Returns the defaults for a node that joins as rank `me`, through any of the members at `addresses`.
+    #[must_use]
+    pub fn joining(
+        cluster: &str,
+        fingerprint_key: FingerprintKey,
+        me: Rank,
+        member: Member,
+        addresses: Vec<String>,
+    ) -> Self {
+        let mut config = Config::new(cluster, fingerprint_key, Vec::new(), me);
+        config.join = Some(Join { member, addresses });
+        config
+    }
+
+    /// Returns what this node is, and where its peers reach it.
+    ///
+    /// Panics: when [`check`](Self::check) fails.
+    #[must_use]
+    pub fn own(&self) -> &Member {
+        match &self.join {
+            Some(join) => &join.member,
+            None => &self.members[usize::from(self.me.0)],
         }
     }
 
@@ -189,11 +252,17 @@ impl Config {
                 max: MEMBERS_MAX,
             });
         }
-        if usize::from(self.me.0) >= self.members.len() {
-            return Err(ConfigError::NotAMember {
-                me: self.me,
-                members: self.members.len(),
-            });
+        match &self.join {
+            None if usize::from(self.me.0) >= self.members.len() => {
+                return Err(ConfigError::NotAMember {
+                    me: self.me,
+                    members: self.members.len(),
+                });
+            }
+            Some(join) if join.addresses.iter().all(|at| *at == join.member.address) => {
+                return Err(ConfigError::NobodyToJoin { me: self.me });
+            }
+            None | Some(_) => {}
         }
         if !(1..=1024).contains(&self.page_size) {
             return Err(ConfigError::PageSize {
@@ -229,7 +298,9 @@ impl Config {
             return Ok(());
         }
         let members = self.members.iter().map(|member| &member.address);
-        let mut all = self.listen.iter().chain(members);
+        let join = self.join.iter();
+        let join = join.flat_map(|join| join.addresses.iter().chain([&join.member.address]));
+        let mut all = self.listen.iter().chain(members).chain(join);
         match all.find(|address| !is_loopback(address)) {
             Some(address) => Err(ConfigError::Plaintext {
                 address: address.clone(),
@@ -239,27 +310,29 @@ impl Config {
     }
 
     /// Opens the credentials of this node for [`Tcp::with_tls`](transport::Tcp::with_tls): peers are believed to be
-    /// what the members say.
+    /// what the members say, who may change while a node with this configuration or a clone of it runs.
     ///
     /// Errors: [`FilesError`]. Panics: when [`check`](Self::check) fails.
     pub fn credentials(&self, files: Files) -> Result<Credentials, FilesError> {
-        let own = &self.members[usize::from(self.me.0)];
-        let name = Name::new(&self.cluster, &own.role.to_string(), node_id(self.me));
-        let roles: Vec<String> = self.members.iter().map(|m| m.role.to_string()).collect();
-        let role_of = move |node: NodeId| {
-            let rank = usize::try_from(node.0).ok()?;
-            roles.get(rank).cloned()
-        };
-        Credentials::open(files, name, Box::new(role_of))
+        let role = self.own().role.to_string();
+        let name = Name::new(&self.cluster, &role, node_id(self.me));
+        let configured = self.members.iter().map(|member| member.role);
+        self.roles.set((0u16..).map(Rank).zip(configured));
+        let roles = self.roles.clone();
+        Credentials::open(files, name, Box::new(move |node| roles.of(node)))
     }
 
-    /// Returns the ranks and roles of all members.
-    #[must_use]
-    pub fn roles(&self) -> Vec<(Rank, Role)> {
-        (0u16..)
-            .map(Rank)
-            .zip(self.members.iter().map(|member| member.role))
-            .collect()
+    /// Returns the members that are linked before anything is heard: the configured ones, or this node alone.
+    pub(crate) fn seeds(&self) -> Vec<Seed> {
+        let seed = |(rank, member): (Rank, &Member)| Seed {
+            rank,
+            role: member.role,
+            address: member.address.clone(),
+        };
+        match &self.join {
+            Some(join) => vec![seed((self.me, &join.member))],
+            None => (0u16..).map(Rank).zip(&self.members).map(seed).collect(),
+        }
     }
 
     /// Returns the digest of what all nodes must agree on: page size, fingerprint key, protocol. Never

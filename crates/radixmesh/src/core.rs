@@ -10,14 +10,17 @@ use radix_core::id::{Incarnation, OriginId, Rank, Seq};
 use radix_core::time::Timestamp;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
+use topology::{ForgetError, IntroduceError, Record, Role};
 use tracing::{debug, info, warn};
 use transport::{Lane, Links, NodeId};
 
 use crate::clock;
 use crate::config::Config;
 use crate::driver::Command;
+use crate::ended::Ended;
 use crate::incarnation;
 use crate::record;
+use crate::rejoin::Standing;
 
 /// Records of applied ops that are kept; older ones are forgotten.
 const APPLIED_MAX: usize = 262_144;
@@ -52,6 +55,40 @@ pub struct DriverCounters {
     pub publishes: u64,
     /// The record of the own log could not be written.
     pub record_errors: u64,
+    /// New members, and new lives of known ones, that came to take part.
+    pub members_joined: u64,
+    /// Members that said goodbye.
+    pub members_left: u64,
+    /// Members that were found down.
+    pub members_died: u64,
+    /// Members that this node itself began to suspect.
+    pub suspicions: u64,
+    /// Suspicions that their member objected to, this node included.
+    pub refutations: u64,
+    /// Links that turned out bad although both ends live.
+    pub links_degraded: u64,
+    /// Members that did not keep up.
+    pub links_slow: u64,
+}
+
+impl DriverCounters {
+    fn count(&mut self, event: &Event) {
+        use topology::Event as Ring;
+        let Event::Topology(event) = event else {
+            return;
+        };
+        let counter = match event {
+            Ring::Joined { .. } => &mut self.members_joined,
+            Ring::Left { .. } => &mut self.members_left,
+            Ring::Died { .. } => &mut self.members_died,
+            Ring::Suspected { .. } => &mut self.suspicions,
+            Ring::Refuted { .. } => &mut self.refutations,
+            Ring::LinkDegraded { .. } => &mut self.links_degraded,
+            Ring::Slow { .. } => &mut self.links_slow,
+            _ => return,
+        };
+        *counter += 1;
+    }
 }
 
 /// Receipts in order, and when the last op was in the log.
@@ -76,14 +113,22 @@ pub(crate) struct Core {
     pub(crate) links: Option<Links>,
     pub(crate) counters: DriverCounters,
     pub(crate) members_changed: bool,
+    /// The links must be told whom to link.
+    pub(crate) peers_changed: bool,
+    /// What the links say of this node.
+    pub(crate) standing: Standing,
     /// The deadline that the driver sleeps for; an earlier one must wake it.
     pub(crate) armed: Option<Timestamp>,
     /// Answers that are due once the lanes are written.
     pub(crate) answers: Vec<Answer>,
     pub(crate) inbox: mpsc::Receiver<Command>,
-    /// The driver ends after this turn.
-    pub(crate) stopping: bool,
+    /// The driver ends after this turn, and why.
+    pub(crate) ended: Option<Ended>,
     effects: Effects,
+    /// The answer to the introduction at hand.
+    introduced: Option<Result<Vec<Record>, IntroduceError>>,
+    /// The answer to the operator at hand.
+    forgotten: Option<Result<Incarnation, ForgetError>>,
     /// Results of the publishes of the caller at hand.
     published: Vec<Result<Receipt, PublishError>>,
     record: Option<record::Writer>,
@@ -103,11 +148,15 @@ impl Core {
             links: None,
             counters: DriverCounters::default(),
             members_changed: true,
+            peers_changed: false,
+            standing: Standing::new(clock::now()),
             armed: None,
             answers: Vec::new(),
             inbox,
-            stopping: false,
+            ended: None,
             effects: Effects::new(),
+            introduced: None,
+            forgotten: None,
             published: Vec::new(),
             record,
             state_dir: config.state_dir.clone(),
@@ -144,6 +193,29 @@ impl Core {
         }
         let published = (clock::now(), std::mem::take(&mut self.published));
         self.answers.push(Answer { reply, published });
+    }
+
+    /// Asks whether a node may join; `None` when this one has ended.
+    pub(crate) fn introduce(
+        &mut self,
+        rank: Rank,
+        role: Role,
+        address: String,
+        inc: Incarnation,
+    ) -> Option<Result<Vec<Record>, IntroduceError>> {
+        self.handle(Input::Introduce {
+            rank,
+            role,
+            address,
+            inc,
+        });
+        self.introduced.take()
+    }
+
+    /// Forgets a member that is down; `None` when this node has ended.
+    pub(crate) fn forget(&mut self, rank: Rank) -> Option<Result<Incarnation, ForgetError>> {
+        self.handle(Input::Forget { rank });
+        self.forgotten.take()
     }
 
     /// Nobody will take commands any more: who waits for an answer learns that none will come.
@@ -183,10 +255,15 @@ impl Core {
                 } => self.trace(origin, first, last),
                 Effect::Published(result) => self.published.push(result),
                 Effect::MembersChanged => self.members_changed = true,
+                Effect::PeersChanged => self.peers_changed = true,
+                Effect::Introduced(result) => self.introduced = Some(result),
+                Effect::ForgetAnswered(result) => self.forgotten = Some(result),
+                Effect::Left => self.ended = Some(Ended::Left),
                 Effect::Event(event) => {
                     if let Event::Reincarnated { origin } = &event {
                         self.reincarnated(origin.inc);
                     }
+                    self.counters.count(&event);
                     tell(&event);
                 }
             }
@@ -248,12 +325,42 @@ pub(crate) fn node_id(rank: Rank) -> NodeId {
 fn tell(event: &Event) {
     match event {
         Event::Ready => info!("ready: caught up with the mesh"),
+        Event::Draining { drain } => info!(?drain, "leaving: no new work is wanted any more"),
         Event::Reincarnated { origin } => {
             warn!(%origin, "a newer life of this rank was known: took a higher incarnation")
         }
         Event::BadFrame { from, reason } => warn!(%from, %reason, "a frame was dropped"),
         Event::TtlExpired { from, origin } => warn!(%from, %origin, "a broadcast ran out of hops"),
+        Event::CheckAgreed { round, lap } => debug!(?round, ?lap, "the ring check agreed"),
+        Event::CheckDiffers {
+            differs, missing, ..
+        } => info!(
+            ?differs,
+            ?missing,
+            "the ring check: not all have the same view"
+        ),
+        Event::CheckLost { round } => info!(?round, "the ring check was lost on its way"),
+        Event::StableView { view } => debug!(?view, "stable view"),
         Event::Log(event) => debug!(?event, "log"),
-        Event::Topology(event) => debug!(?event, "topology"),
+        Event::Topology(event) => tell_of_ring(event),
+    }
+}
+
+fn tell_of_ring(event: &topology::Event) {
+    use topology::Event as Ring;
+    match event {
+        Ring::Joined { rank, inc } => info!(%rank, %inc, "a member takes part"),
+        Ring::Left { rank, .. } => info!(%rank, "a member left"),
+        Ring::Died { rank, .. } => warn!(%rank, "a member is down"),
+        Ring::Suspected { rank, .. } => warn!(%rank, "nobody asked reaches a member"),
+        Ring::Refuted { rank, .. } => info!(%rank, "a member objected: it is alive"),
+        Ring::LinkDegraded { rank } => {
+            warn!(%rank, "the link to a member is bad; others reach it");
+        }
+        Ring::LinkRestored { rank } => info!(%rank, "the link to a member works again"),
+        Ring::Slow { rank } => info!(%rank, "a member does not keep up: it passes nothing on"),
+        Ring::CaughtUp { rank } => info!(%rank, "a slow member has caught up"),
+        Ring::TableFull { rank } => warn!(%rank, "no room for one more member"),
+        other => debug!(event = ?other, "topology"),
     }
 }

@@ -1,24 +1,26 @@
-//! The tokio driver: one thread, one runtime, in which the node, its links and its timers live.
-//!
-//! Frames are handled inside the receive callback: the node never blocks and a send only fills a
-//! lane's buffer, so no write happens there. A peer that cannot keep up loses frames, not this node time.
+//! The tokio driver: one thread, one runtime, in which the node, its links and its timers live. What the links call
+//! is in `inbound`.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use node::{Input, MemberView, Publish, Status};
+use node::{Input, Publish, Status};
 use oplog::OriginDigests;
 use radix_core::id::{Incarnation, Namespace, Rank, Seq};
 use radix_core::page::Fingerprint;
 use radix_core::time::Timestamp;
 use radix_core::{Matches, Position};
 use tokio::sync::{Notify, oneshot};
-use transport::{CloseReason, Handler, Lane, LinkHandler, Links, NodeId, Peer, Security, Verdict};
+use topology::ForgetError;
+use transport::{Links, Security};
 
 use crate::clock;
-use crate::core::{Answer, Applied, Core, DriverCounters, Published};
+use crate::config::Config;
+use crate::core::{Answer, Applied, Core, DriverCounters, Published, node_id};
+use crate::ended::Ended;
+use crate::roster::Roster;
 
 /// Commands that may wait; a caller beyond that waits for room.
 pub(crate) const COMMANDS_MAX: usize = 4_096;
@@ -45,6 +47,14 @@ pub(crate) enum Command {
         from: Seq,
         max: usize,
         reply: oneshot::Sender<Vec<Applied>>,
+    },
+    Leave {
+        drain: Duration,
+        reply: oneshot::Sender<()>,
+    },
+    Forget {
+        rank: Rank,
+        reply: oneshot::Sender<Result<Incarnation, ForgetError>>,
     },
     Shutdown,
 }
@@ -78,16 +88,17 @@ pub struct LinkCounter {
 /// What the driver's thread and the others share.
 pub(crate) struct Shared {
     core: Mutex<Core>,
-    pub(crate) members: ArcSwap<Vec<MemberView>>,
+    pub(crate) config: Config,
+    pub(crate) roster: ArcSwap<Roster>,
     rearm: Notify,
 }
 
 impl Shared {
-    pub(crate) fn new(core: Core) -> Self {
-        let members = ArcSwap::from_pointee(core.node.members());
+    pub(crate) fn new(core: Core, config: Config, roster: Roster) -> Self {
         Shared {
             core: Mutex::new(core),
-            members,
+            config,
+            roster: ArcSwap::from_pointee(roster),
             rearm: Notify::new(),
         }
     }
@@ -99,78 +110,40 @@ impl Shared {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Ends a turn: tells readers of new member states and wakes the driver for an earlier deadline or answers.
-    fn settle(&self, core: &mut Core) {
-        if std::mem::take(&mut core.members_changed) {
-            self.members.store(Arc::new(core.node.members()));
+    /// Ends a turn: tells readers of new member states and the links of new peers, and wakes the driver for an earlier
+    /// deadline, for answers, or for the end.
+    pub(crate) fn settle(&self, core: &mut Core) {
+        let peers_changed = std::mem::take(&mut core.peers_changed);
+        if std::mem::take(&mut core.members_changed) || peers_changed {
+            let roster = self.roster.load().next(&core.node, &self.config);
+            self.roster.store(Arc::new(roster));
+        }
+        if peers_changed && let Some(links) = &core.links {
+            let dialed = |(rank, said): (Rank, &str)| {
+                let address = self.config.via.get(&rank).map_or(said, String::as_str);
+                (node_id(rank), address.to_owned())
+            };
+            links.set_peers(core.node.peers().map(dialed));
         }
         let earlier = |deadline| core.armed.is_some_and(|armed| deadline < armed);
         if core.node.next_deadline().is_some_and(earlier) {
             core.armed = None;
             self.rearm.notify_one();
         }
-        if core.stopping || !core.answers.is_empty() {
+        if core.ended.is_some() || !core.answers.is_empty() {
             self.rearm.notify_one();
         }
     }
 
-    fn turn(&self, input: Input) {
+    pub(crate) fn turn(&self, input: Input) {
         let mut core = self.core();
         core.handle(input);
         self.settle(&mut core);
     }
 }
 
-/// The links' way into the node.
-pub(crate) struct Inbound(pub(crate) Arc<Shared>);
-
-impl Handler for Inbound {
-    fn on_frame(&self, peer: &Peer, _lane: Lane, frame: &[u8]) -> Verdict {
-        let mut core = self.0.core();
-        // A publish waits for the frame at hand, never for all that are queued behind it.
-        if take_commands(&mut core) {
-            core.handle(Input::Flush);
-        }
-        core.frame(rank(peer), frame);
-        self.0.settle(&mut core);
-        Verdict::Continue
-    }
-}
-
-impl LinkHandler for Inbound {
-    fn on_up(&self, peer: &Peer) {
-        tracing::info!(peer = peer.node.0, address = %peer.address, "link up");
-        self.0.turn(Input::LinkUp {
-            peer: rank(peer),
-            inc: Incarnation(peer.epoch),
-        });
-    }
-
-    fn on_down(&self, peer: &Peer, why: &CloseReason) {
-        tracing::info!(peer = peer.node.0, %why, "link down");
-        self.0.turn(Input::LinkDown { peer: rank(peer) });
-    }
-
-    fn latest_epoch(&self, node: NodeId) -> u64 {
-        let rank = u16::try_from(node.0).map(Rank);
-        let core = self.0.core();
-        let digests = rank.ok().and_then(|rank| core.node.replica().digests(rank));
-        digests.map_or(0, |digests| digests.inc.0)
-    }
-
-    fn on_outlived(&self, latest: u64) {
-        tracing::warn!(latest, "a peer refused this life: it has seen a later one");
-        let inc = Incarnation(latest);
-        self.0.turn(Input::Outlived { inc });
-    }
-}
-
-fn rank(peer: &Peer) -> Rank {
-    Rank(u16::try_from(peer.node.0).expect("links are only made to configured ranks"))
-}
-
-/// Runs until told to stop.
-pub(crate) async fn run(shared: Arc<Shared>) {
+/// Runs until told to stop, or until the node has left.
+pub(crate) async fn run(shared: Arc<Shared>) -> Ended {
     loop {
         let (deadline, answers) = {
             let mut core = shared.core();
@@ -182,13 +155,14 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             tokio::task::yield_now().await;
             answers.into_iter().for_each(Answer::give);
         }
+        if let Some(ended) = &shared.core().ended {
+            return ended.clone();
+        }
         tokio::select! {
             biased;
             command = poll_fn(|cx| shared.core().inbox.poll_recv(cx)) => {
                 let mut core = shared.core();
-                if !command.is_some_and(|command| execute(&mut core, command)) {
-                    return;
-                }
+                execute(&mut core, command.unwrap_or(Command::Shutdown));
                 take_commands(&mut core);
                 core.handle(Input::Flush);
                 shared.settle(&mut core);
@@ -196,28 +170,23 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             () = shared.rearm.notified() => {}
             () = sleep_until(deadline) => shared.turn(Input::Tick),
         }
-        if shared.core().stopping {
-            return;
-        }
     }
 }
 
 /// Takes what waits, up to a bound; returns whether there was anything.
-fn take_commands(core: &mut Core) -> bool {
+pub(crate) fn take_commands(core: &mut Core) -> bool {
     let mut taken = 0;
     while taken < COMMANDS_BURST
+        && core.ended.is_none()
         && let Ok(command) = core.inbox.try_recv()
     {
         taken += 1;
-        if !execute(core, command) {
-            core.stopping = true;
-            break;
-        }
+        execute(core, command);
     }
     taken > 0
 }
 
-fn execute(core: &mut Core, command: Command) -> bool {
+fn execute(core: &mut Core, command: Command) {
     // A caller that stopped waiting needs no answer.
     match command {
         Command::Publish {
@@ -242,9 +211,17 @@ fn execute(core: &mut Core, command: Command) -> bool {
             max,
             reply,
         } => drop(reply.send(core.applied(rank, from, max))),
-        Command::Shutdown => return false,
+        Command::Leave { drain, reply } => {
+            core.handle(Input::Leave { drain });
+            drop(reply.send(()));
+        }
+        Command::Forget { rank, reply } => {
+            if let Some(answer) = core.forget(rank) {
+                drop(reply.send(answer));
+            }
+        }
+        Command::Shutdown => core.ended = core.ended.take().or(Some(Ended::Stopped)),
     }
-    true
 }
 
 fn report(core: &Core) -> Report {

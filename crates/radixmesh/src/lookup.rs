@@ -4,21 +4,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::Guard;
 use node::MemberView;
 use radix_core::id::{Namespace, Rank, Tier};
 use radix_core::page::Fingerprint;
 use radix_core::{FingerprintKey, Matches, Position, Reader};
-use routing::{Candidate, Decision, Explanation, Policy, Query};
-use topology::Role;
+use routing::{Candidate, Decision, Explanation, Query};
 
 use crate::driver::Shared;
+use crate::roster::{Roster, candidate};
 
 /// What all lookups of a node share.
 pub(crate) struct Desk {
     pub(crate) shared: Arc<Shared>,
     pub(crate) key: FingerprintKey,
     pub(crate) page_size: usize,
-    pub(crate) policy: Policy,
     pub(crate) requests: AtomicU64,
 }
 
@@ -88,24 +88,26 @@ impl Lookup {
 
     /// Decides where the last prompt should go, from what the last [`read`](Self::read) found.
     pub fn decide(&mut self, namespace: Namespace) -> Decision {
-        self.list_candidates();
-        self.desk
+        let roster = self.list_candidates();
+        roster
             .policy
             .decide(self.number(), &self.query(namespace), &self.candidates)
     }
 
     /// Decides like [`decide`](Self::decide) and tells why. For people: it allocates.
     pub fn explain(&mut self, namespace: Namespace) -> (Decision, Explanation) {
-        self.list_candidates();
-        let (policy, number, query) = (&self.desk.policy, self.number(), self.query(namespace));
+        let roster = self.list_candidates();
+        let (policy, number, query) = (&roster.policy, self.number(), self.query(namespace));
         let decision = policy.decide(number, &query, &self.candidates);
         (decision, policy.explain(number, &query, &self.candidates))
     }
 
-    fn list_candidates(&mut self) {
-        let members = self.desk.shared.members.load();
+    /// Lists everybody who may be chosen, and returns the members of the same instant.
+    fn list_candidates(&mut self) -> Guard<Arc<Roster>> {
+        let roster = self.desk.shared.roster.load();
+        let members = roster.members.iter();
         self.candidates.clear();
-        self.candidates.extend(members.iter().filter_map(candidate));
+        self.candidates.extend(members.filter_map(candidate));
         for (holder, depth) in self.matches.iter() {
             let place = self
                 .candidates
@@ -117,6 +119,7 @@ impl Lookup {
                     candidate.matched_device.max(depth[Tier::Device as usize]);
             }
         }
+        roster
     }
 
     fn number(&self) -> u64 {
@@ -134,30 +137,20 @@ impl Lookup {
     /// Returns the current states of all members.
     #[must_use]
     pub fn members(&self) -> Arc<Vec<MemberView>> {
-        self.desk.shared.members.load_full()
+        Arc::clone(&self.desk.shared.roster.load().members)
+    }
+
+    /// Returns where a member is reached by its peers; `None` when it is no member any more.
+    #[must_use]
+    pub fn address(&self, rank: Rank) -> Option<String> {
+        self.desk.shared.roster.load().addresses.get(&rank).cloned()
     }
 
     /// Returns whether requests may be routed to a rank.
     #[must_use]
     pub fn is_routable(&self, rank: Rank) -> bool {
-        let members = self.desk.shared.members.load();
-        members
-            .iter()
-            .any(|member| member.rank == rank && member.routable())
+        let roster = self.desk.shared.roster.load();
+        let mut members = roster.members.iter();
+        members.any(|member| member.rank == rank && member.routable())
     }
-}
-
-pub(crate) fn candidate(member: &MemberView) -> Option<Candidate> {
-    let role = match member.role {
-        Role::Prefill => routing::Role::Prefill,
-        Role::Decode => routing::Role::Decode,
-        Role::Router => return None,
-    };
-    Some(Candidate {
-        rank: member.rank,
-        role,
-        routable: member.routable(),
-        matched: 0,
-        matched_device: 0,
-    })
 }

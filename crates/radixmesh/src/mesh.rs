@@ -7,22 +7,25 @@ use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use node::{Boot, Node, NodeConfig, Publish, PublishError, Receipt};
+use node::{Boot, Publish, PublishError, Receipt};
 use radix_core::TooManyReaders;
-use radix_core::id::Rank;
+use radix_core::id::{Incarnation, Rank};
 use radix_core::time::Timestamp;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
-use transport::{Identity, LinkHandler, Links, Transport};
+use tokio::sync::{mpsc, oneshot, watch};
+use topology::ForgetError;
+use transport::Transport;
 
 use crate::admin;
 use crate::clock;
 use crate::config::{Config, ConfigError};
-use crate::core::{Applied, Core, Published, node_id};
-use crate::driver::{self, COMMANDS_MAX, Command, Inbound, Report, Shared};
+use crate::core::{Applied, Published};
+use crate::driver::{COMMANDS_MAX, Command, Report};
+use crate::ended::Ended;
 use crate::engine::EngineHost;
+use crate::host::{Host, Started};
 use crate::incarnation;
-use crate::lookup::{Desk, Lookup, candidate};
+use crate::lookup::{Desk, Lookup};
 use crate::record;
 
 /// Why a node did not start.
@@ -54,6 +57,40 @@ pub enum StartError {
         purpose: &'static str,
         /// What the system said.
         reason: String,
+    },
+    /// Another process has the rank, and did not go away.
+    ///
+    /// State: nothing is left running, here or in the mesh. Caller: stop the other one, or take another rank.
+    #[error("rank {rank} cannot join: {why}; it was asked again for {waited:?}")]
+    RankTaken {
+        /// As given.
+        rank: Rank,
+        /// The time limit.
+        waited: Duration,
+        /// What the members said; names the holder's address.
+        why: String,
+    },
+    /// No member answered.
+    ///
+    /// State: nothing is left running. Caller: name members that run, or wait longer.
+    #[error("rank {rank} cannot join: no member answered within {waited:?}; last {why}")]
+    NoAnswer {
+        /// As given.
+        rank: Rank,
+        /// The time limit.
+        waited: Duration,
+        /// What came of the last attempt.
+        why: String,
+    },
+    /// Every member that was asked refused this node for good.
+    ///
+    /// State: nothing is left running. Caller: correct what the message names.
+    #[error("rank {rank} is not let in: {why}")]
+    NotLetIn {
+        /// As given.
+        rank: Rank,
+        /// What the members said.
+        why: String,
     },
     /// A thread could not be started.
     ///
@@ -89,6 +126,7 @@ pub struct Running {
     mesh: Mesh,
     admin: Option<admin::Server>,
     driver: Option<JoinHandle<()>>,
+    end: watch::Receiver<Option<Ended>>,
 }
 
 impl Running {
@@ -102,6 +140,14 @@ impl Running {
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(admin::Server::address)
+    }
+
+    /// Waits until the node has ended, and returns why: most nodes only do when they are told to.
+    pub async fn ended(&mut self) -> Ended {
+        match self.end.wait_for(Option::is_some).await {
+            Ok(ended) => ended.clone().unwrap_or(Ended::Failed),
+            Err(_) => Ended::Failed,
+        }
     }
 
     /// Ends the admin port, then the node; returns when both are gone.
@@ -118,7 +164,7 @@ impl Running {
 }
 
 impl Mesh {
-    /// Starts a node over `transport`: listens, dials, and answers until it is shut down.
+    /// Starts a node over `transport`: listens, joins where [`Config::join`] says so, and answers until it is shut down.
     ///
     /// Errors: [`StartError`]; nothing is left running.
     pub async fn start(
@@ -133,63 +179,36 @@ impl Mesh {
         };
         let inc = incarnation::next(config.state_dir.as_deref(), clock::unix_millis())
             .map_err(StartError::StateDir)?;
-        let seed = boot_seed();
-        let node = Node::new(node_config(&config), Boot { inc, seed }, clock::now())
-            .map_err(ConfigError::from)?;
-        let mut policy = routing::Policy::new(config.routing.clone()).map_err(ConfigError::from)?;
-        policy.update(
-            &node
-                .members()
-                .iter()
-                .filter_map(candidate)
-                .collect::<Vec<_>>(),
-        );
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-        let core = Core::new(node, inbox, record, &config);
-        let shared = Arc::new(Shared::new(core));
-        let desk = Arc::new(Desk {
-            shared: Arc::clone(&shared),
-            key: config.fingerprint_key,
-            page_size: usize::from(config.page_size),
-            policy,
-            requests: AtomicU64::new(0),
-        });
-
-        let identity = Identity {
-            cluster: cluster_id(&config.cluster),
-            node: node_id(config.me),
-            epoch: inc.0,
-            boot: seed,
-            config_hash: config.hash(),
-            protocol: (
-                u16::from(node::wire::VERSION),
-                u16::from(node::wire::VERSION),
-            ),
+        let (ended, end) = watch::channel(None);
+        let host = Host {
+            config: config.clone(),
+            transport,
+            boot: Boot {
+                inc,
+                seed: boot_seed(),
+            },
+            policy: routing::Policy::new(config.routing.clone()).map_err(ConfigError::from)?,
+            record,
+            inbox,
+            ended,
         };
         let (started, listening) = oneshot::channel();
-        let driver = {
-            let config = config.clone();
-            std::thread::Builder::new()
-                .name("radixmesh-node".to_owned())
-                .spawn(move || drive(&config, transport, identity, &shared, started))
-                .map_err(StartError::Thread)?
-        };
-        let listen_error = |address: &str, purpose, reason: String| StartError::Listen {
-            address: address.to_owned(),
-            purpose,
-            reason,
-        };
-        let local_address = match listening.await {
-            Ok(Ok(address)) => address,
-            Ok(Err(reason)) => return Err(listen_error(listen_address(&config), "peers", reason)),
-            Err(_) => {
-                return Err(listen_error(
-                    listen_address(&config),
-                    "peers",
-                    "the driver ended".to_owned(),
-                ));
-            }
-        };
+        let driver = std::thread::Builder::new()
+            .name("radixmesh-node".to_owned())
+            .spawn(move || host.run(started))
+            .map_err(StartError::Thread)?;
+        let broke_off = || StartError::Thread(io::Error::other("it broke off"));
+        let Started {
+            local_address,
+            shared,
+        } = listening.await.map_err(|_| broke_off())??;
+        let desk = Arc::new(Desk {
+            shared,
+            key: config.fingerprint_key,
+            page_size: usize::from(config.page_size),
+            requests: AtomicU64::new(0),
+        });
         let engine = config
             .simulated_engine
             .map(|engine| EngineHost::new(engine, config.page_size));
@@ -208,13 +227,18 @@ impl Mesh {
             mesh,
             admin: None,
             driver: Some(driver),
+            end,
         };
         if let Some(address) = admin_at {
             match admin::Server::start(&address, running.mesh.clone()) {
                 Ok(server) => running.admin = Some(server),
                 Err(error) => {
                     running.shutdown().await;
-                    return Err(listen_error(&address, "the admin port", error.to_string()));
+                    return Err(StartError::Listen {
+                        address,
+                        purpose: "the admin port",
+                        reason: error.to_string(),
+                    });
                 }
             }
         }
@@ -271,6 +295,21 @@ impl Mesh {
     /// Errors: [`ShutDown`].
     pub async fn report(&self) -> Result<Report, ShutDown> {
         self.ask(|reply| Command::Status { reply }).await
+    }
+
+    /// Begins to leave the mesh: not ready from now on, and gone after `drain`. Said again, the earlier end holds.
+    ///
+    /// Returns when that has begun; [`Running::ended`] tells when it is done.
+    /// Errors: [`ShutDown`].
+    pub async fn leave(&self, drain: Duration) -> Result<(), ShutDown> {
+        self.ask(|reply| Command::Leave { drain, reply }).await
+    }
+
+    /// Forgets a member that is down, in all its lives up to the one returned.
+    ///
+    /// Errors: [`ForgetError`] when it was refused; [`ShutDown`].
+    pub async fn forget(&self, rank: Rank) -> Result<Result<Incarnation, ForgetError>, ShutDown> {
+        self.ask(|reply| Command::Forget { rank, reply }).await
     }
 
     /// Returns when ops of `rank` at or behind `from` were applied here, where that is traced.
@@ -339,77 +378,6 @@ impl Mesh {
             .map_err(|_| ShutDown)?;
         answer.await.map_err(|_| ShutDown)
     }
-}
-
-/// The body of the node's thread.
-fn drive(
-    config: &Config,
-    transport: Arc<dyn Transport>,
-    identity: Identity,
-    shared: &Arc<Shared>,
-    started: oneshot::Sender<Result<String, String>>,
-) {
-    let runtime = match node_runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return drop(started.send(Err(error.to_string()))),
-    };
-    runtime.block_on(async move {
-        let handler: Arc<dyn LinkHandler> = Arc::new(Inbound(Arc::clone(shared)));
-        let limits = transport::Limits::default();
-        let links = match Links::start(transport, listen_address(config), identity, limits, handler)
-            .await
-        {
-            Ok(links) => links,
-            Err(error) => return drop(started.send(Err(error.to_string()))),
-        };
-        shared.core().links = Some(links.clone());
-        let peers = (0u16..)
-            .map(Rank)
-            .zip(&config.members)
-            .filter(|(rank, _)| *rank != config.me);
-        links.set_peers(peers.map(|(rank, member)| (node_id(rank), member.address.clone())));
-        if started.send(Ok(links.local_address().to_owned())).is_ok() {
-            // As a task: waking the future of `block_on` itself costs a write to the runtime's event descriptor.
-            let driver = tokio::spawn(driver::run(Arc::clone(shared)));
-            if let Err(error) = driver.await {
-                tracing::error!(%error, "the node's driver ended");
-            }
-        }
-        shared.core().links = None;
-        links.shutdown().await;
-    });
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    shared.core().refuse_commands();
-}
-
-/// A runtime that looks for other threads' publishes after each step, and for frames and timers after a few:
-/// a step may be a frame of thousands of ops, and tokio's own intervals count steps, not time.
-fn node_runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .global_queue_interval(1)
-        .event_interval(4)
-        .build()
-}
-
-fn listen_address(config: &Config) -> &str {
-    let own = &config.members[usize::from(config.me.0)].address;
-    config.listen.as_deref().unwrap_or(own)
-}
-
-fn node_config(config: &Config) -> NodeConfig {
-    let mut node = NodeConfig::new(config.me, config.roles());
-    node.topology.fanout = config.fanout;
-    node.topology.heartbeat = config.heartbeat;
-    node.topology.exchange = config.exchange;
-    node.topology.jitter = config.exchange / 5;
-    node.cold_start = config.cold_start;
-    node
-}
-
-fn cluster_id(name: &str) -> u128 {
-    let half = |domain| u128::from(radix_core::FingerprintKey::new(domain).namespace(name).0);
-    half(1) << 64 | half(2)
 }
 
 /// A seed from the two clocks and the process: jitter must differ between nodes, nothing more.

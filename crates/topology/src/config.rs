@@ -6,57 +6,103 @@ use std::time::Duration;
 use radix_core::id::Rank;
 
 use crate::limits;
-use crate::member::Role;
+use crate::record::{Record, Role};
+
+/// A member that the operator configured: it is dialed until it is found, and again after it is forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// Its place in the ring.
+    pub rank: Rank,
+    /// What it does.
+    pub role: Role,
+    /// Where it is dialed; at most [`limits::ADDRESS_BYTES_MAX`] bytes. May be empty where nobody dials by it.
+    pub address: String,
+}
+
+/// Arms of the broadcast tree. Nodes need not agree on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fanout {
+    /// 1 up to 16 members that take part, 4 above; follows the members as they come and go.
+    Auto,
+    /// Always this: 1 is the plain ring, `k >= 2` the k-ary finger tree. Range 1 ..= 65535.
+    Fixed(u16),
+}
+
+impl Fanout {
+    /// Returns the arms for a ring in which that many members take part.
+    #[must_use]
+    pub const fn arms(self, members: usize) -> u16 {
+        match self {
+            Fanout::Fixed(arms) => arms,
+            Fanout::Auto if members <= limits::RING_MEMBERS_MAX => 1,
+            Fanout::Auto => limits::FINGER_FANOUT,
+        }
+    }
+}
 
 /// Settings of a [`Topology`](crate::Topology).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// This node's rank; one of `members`.
+    /// This node's rank; one of `seeds`.
     pub me: Rank,
-    /// Every configured rank with its role, in any order. All are equal members of the ring.
-    pub members: Vec<(Rank, Role)>,
-    /// Arms of the broadcast tree: 1 is the plain ring, `k >= 2` the k-ary finger tree.
+    /// The configured members, this node included, in any order. A joiner needs to name only itself.
+    pub seeds: Vec<Seed>,
+    /// What is known of members beforehand: what a joiner's introduction was answered with. Records of
+    /// this node itself are skipped.
+    pub table: Vec<Record>,
+    /// Arms of the broadcast tree. Default [`Fanout::Auto`].
+    pub fanout: Fanout,
+    /// Time between two heartbeats. Above 0; default 1 s.
     ///
-    /// Range 1 ..= 65535. Default: 1 up to 16 members, 4 above. Nodes need not agree on it.
-    pub fanout: u16,
-    /// Time between two heartbeats to the successor. Above 0; default 1 s.
-    ///
-    /// Shorter finds a hung neighbour sooner; too short takes a busy host for a hung one.
+    /// Shorter finds a hung member sooner; too short takes a busy host for a hung one.
     pub heartbeat: Duration,
-    /// Heartbeats that may be missing before a neighbour is asked directly. At least 1; default 3.
+    /// Heartbeats that may be missing before others are asked about a member. At least 1; default 3.
     pub misses: u16,
     /// Mean time between two version-vector exchanges. Above 0; default 500 ms.
     pub exchange: Duration,
     /// Spread of `exchange` to either side, so that nodes do not march in step. Below `exchange`; default 100 ms.
     pub jitter: Duration,
-    /// Seed of the choice of exchange partners and of the jitter. Give every node another one.
+    /// How long a member is down before it is forgotten for good. Above 0; default 10 min.
+    ///
+    /// A partition that lasts longer costs each node of the other side a new incarnation.
+    pub forget_after: Duration,
+    /// Seed of random choices and of the jitter. Give every node another one.
     pub seed: u64,
 }
 
 impl Config {
-    /// Returns the defaults for node `me` among `members`; the rank serves as seed.
+    /// Returns the defaults for node `me` among seeds without addresses; the rank serves as random seed.
     #[must_use]
     pub fn new(me: Rank, members: Vec<(Rank, Role)>) -> Config {
+        let seed = |(rank, role)| Seed {
+            rank,
+            role,
+            address: String::new(),
+        };
+        Config::with_seeds(me, members.into_iter().map(seed).collect())
+    }
+
+    /// Returns the defaults for node `me` among `seeds`; the rank serves as random seed.
+    #[must_use]
+    pub fn with_seeds(me: Rank, seeds: Vec<Seed>) -> Config {
         Config {
-            fanout: Config::fanout_for(members.len()),
             me,
-            members,
+            seeds,
+            table: Vec::new(),
+            fanout: Fanout::Auto,
             heartbeat: limits::HEARTBEAT,
             misses: limits::MISSES,
             exchange: limits::EXCHANGE,
             jitter: limits::JITTER,
+            forget_after: limits::FORGET_AFTER,
             seed: u64::from(me.0),
         }
     }
 
-    /// Returns the default fan-out of a cluster of that many members.
+    /// Returns the seed of a rank, when it has one.
     #[must_use]
-    pub const fn fanout_for(members: usize) -> u16 {
-        if members <= limits::RING_MEMBERS_MAX {
-            1
-        } else {
-            limits::FINGER_FANOUT
-        }
+    pub fn seed_of(&self, rank: Rank) -> Option<&Seed> {
+        self.seeds.iter().find(|seed| seed.rank == rank)
     }
 
     /// Checks that a ring can be built from these settings.
@@ -64,23 +110,27 @@ impl Config {
     /// Errors: the first [`ConfigError`] found; state: there is none yet.
     // spec: TOPO-2
     pub fn check(&self) -> Result<(), ConfigError> {
-        let count = self.members.len();
-        if count > limits::MEMBERS_MAX {
-            return Err(ConfigError::TooManyMembers {
-                count,
-                max: limits::MEMBERS_MAX,
-            });
-        }
         let mut seen = BTreeSet::new();
-        for &(rank, _) in &self.members {
-            if !seen.insert(rank) {
-                return Err(ConfigError::DuplicateRank { rank });
+        for seed in &self.seeds {
+            if !seen.insert(seed.rank) {
+                return Err(ConfigError::DuplicateRank { rank: seed.rank });
             }
+            check_address(seed.rank, &seed.address)?;
         }
         if !seen.contains(&self.me) {
             return Err(ConfigError::NotAMember { me: self.me });
         }
-        if self.fanout == 0 {
+        for record in &self.table {
+            check_address(record.rank, &record.address)?;
+            seen.insert(record.rank);
+        }
+        if seen.len() > limits::MEMBERS_MAX {
+            return Err(ConfigError::TooManyMembers {
+                count: seen.len(),
+                max: limits::MEMBERS_MAX,
+            });
+        }
+        if self.fanout == Fanout::Fixed(0) {
             return Err(ConfigError::ZeroFanout);
         }
         if self.heartbeat.is_zero() {
@@ -98,8 +148,22 @@ impl Config {
                 exchange: self.exchange,
             });
         }
+        if self.forget_after.is_zero() {
+            return Err(ConfigError::ZeroForgetAfter);
+        }
         Ok(())
     }
+}
+
+fn check_address(rank: Rank, address: &str) -> Result<(), ConfigError> {
+    if address.len() > limits::ADDRESS_BYTES_MAX {
+        return Err(ConfigError::AddressTooLong {
+            rank,
+            len: address.len(),
+            max: limits::ADDRESS_BYTES_MAX,
+        });
+    }
+    Ok(())
 }
 
 /// Why no ring can be built from a [`Config`].
@@ -154,6 +218,23 @@ pub enum ConfigError {
     /// State: nothing was built. Caller: set a time above zero.
     #[error("the exchange interval is 0")]
     ZeroExchange,
+    /// Members would be forgotten the moment they are down.
+    ///
+    /// State: nothing was built. Caller: set a time above zero.
+    #[error("members would be forgotten after 0 s")]
+    ZeroForgetAfter,
+    /// An address is too long.
+    ///
+    /// State: nothing was built. Caller: a shorter name.
+    #[error("the address of rank {rank} has {len} bytes, at most {max} are accepted")]
+    AddressTooLong {
+        /// Whose.
+        rank: Rank,
+        /// Length given, in bytes.
+        len: usize,
+        /// [`limits::ADDRESS_BYTES_MAX`](crate::limits::ADDRESS_BYTES_MAX).
+        max: usize,
+    },
     /// The jitter would make the exchange interval zero or negative.
     ///
     /// State: nothing was built. Caller: less jitter, or a longer interval.
@@ -184,8 +265,9 @@ mod tests {
 
     #[test]
     fn small_clusters_default_to_the_ring_and_large_ones_to_fingers() {
-        assert_eq!(Config::fanout_for(16), 1);
-        assert_eq!(Config::fanout_for(17), 4);
+        assert_eq!(Fanout::Auto.arms(16), 1);
+        assert_eq!(Fanout::Auto.arms(17), 4);
+        assert_eq!(Fanout::Fixed(2).arms(17), 2);
     }
 
     #[test]
@@ -196,17 +278,29 @@ mod tests {
             assert_eq!(config.check().as_ref(), Err(expect));
         }
         check(
-            |c| c.members.push((Rank(2), Role::Decode)),
+            |c| c.seeds.push(c.seeds[1].clone()),
             &ConfigError::DuplicateRank { rank: Rank(2) },
         );
         check(|c| c.me = Rank(9), &ConfigError::NotAMember { me: Rank(9) });
-        check(|c| c.fanout = 0, &ConfigError::ZeroFanout);
+        check(|c| c.fanout = Fanout::Fixed(0), &ConfigError::ZeroFanout);
         check(
             |c| c.heartbeat = Duration::ZERO,
             &ConfigError::ZeroHeartbeat,
         );
         check(|c| c.misses = 0, &ConfigError::ZeroMisses);
         check(|c| c.exchange = Duration::ZERO, &ConfigError::ZeroExchange);
+        check(
+            |c| c.forget_after = Duration::ZERO,
+            &ConfigError::ZeroForgetAfter,
+        );
+        check(
+            |c| c.seeds[1].address = "a".repeat(256),
+            &ConfigError::AddressTooLong {
+                rank: Rank(2),
+                len: 256,
+                max: 255,
+            },
+        );
         check(
             |c| c.jitter = c.exchange,
             &ConfigError::JitterTooWide {
@@ -215,7 +309,10 @@ mod tests {
             },
         );
         check(
-            |c| c.members = (0..=4096).map(|rank| (Rank(rank), Role::Decode)).collect(),
+            |c| {
+                let all = (0..=4096).map(|rank| (Rank(rank), Role::Decode));
+                c.seeds = Config::new(c.me, all.collect()).seeds;
+            },
             &ConfigError::TooManyMembers {
                 count: 4097,
                 max: 4096,

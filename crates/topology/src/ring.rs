@@ -55,13 +55,34 @@ impl Ring {
         self.others.is_empty()
     }
 
+    /// Adds a rank, down; `me` and who is there already are skipped. Cost: O(n).
+    pub fn insert(&mut self, rank: Rank) {
+        if let Err(at) = self.find(rank)
+            && rank != self.me
+        {
+            self.others.insert(at, Place { rank, up: false });
+        }
+    }
+
+    /// Removes a rank, if it is there. Cost: O(n).
+    pub fn remove(&mut self, rank: Rank) {
+        if let Ok(at) = self.find(rank) {
+            self.others.remove(at);
+        }
+    }
+
+    /// Where a rank stands, or would stand.
+    fn find(&self, rank: Rank) -> Result<usize, usize> {
+        let wanted = distance(self.me, rank);
+        self.others
+            .binary_search_by_key(&wanted, |place| distance(self.me, place.rank))
+    }
+
     /// Marks a rank up or down; returns whether that changed anything. Cost: O(log n).
     pub fn set_up(&mut self, rank: Rank, up: bool) -> bool {
-        let me = self.me;
-        let found = self
-            .others
-            .binary_search_by_key(&distance(me, rank), |place| distance(me, place.rank));
-        let Ok(at) = found else { return false };
+        let Ok(at) = self.find(rank) else {
+            return false;
+        };
         let changed = self.others[at].up != up;
         self.others[at].up = up;
         changed
@@ -215,6 +236,22 @@ mod tests {
             (Some(Rank(9)), Some(Rank(1)))
         );
         assert_eq!(Ring::new(Rank(4), []).successor(), None);
+    }
+
+    #[test]
+    fn ranks_come_and_go_in_their_places() {
+        let mut grown = Ring::new(Rank(10), []);
+        for rank in [40, 5, 10, 20, 40, 30] {
+            grown.insert(Rank(rank));
+            grown.set_up(Rank(rank), true);
+        }
+        grown.remove(Rank(30));
+        grown.remove(Rank(31));
+        assert_eq!(grown.len(), 3);
+        assert_eq!(
+            arcs(&grown, 4, 10),
+            arcs(&ring(10, &[5, 20, 40], &[]), 4, 10)
+        );
     }
 
     #[test]

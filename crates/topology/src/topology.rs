@@ -1,4 +1,5 @@
-//! The state machine: members, timers, and what follows from links, frames and silence.
+//! The state machine: one input in, outputs out. What follows from an input is decided in the modules
+//! that are named after it; here the parts are held together.
 
 use std::collections::BTreeMap;
 
@@ -6,105 +7,149 @@ use radix_core::id::{Incarnation, Rank, Seq};
 use radix_core::time::Timestamp;
 
 use crate::config::{Config, ConfigError};
-use crate::heartbeat::Heartbeat;
+use crate::forget::ForgetError;
+use crate::health::Health;
 use crate::input::Input;
+use crate::introduce::IntroduceError;
 use crate::limits;
-use crate::member::{Member, MemberView, Role, Status};
+use crate::link::{Link, behind};
+use crate::member::{MemberView, Reach};
+use crate::message::Message;
 use crate::output::{Event, Output};
+use crate::questions::Questions;
+use crate::record::{Record, Status};
 use crate::ring::{Arc, Ring};
-use crate::watch::{Finding, Watch};
+use crate::round::Round;
+use crate::spread::News;
+use crate::table::{Table, ViewId};
+use crate::timers::{Timer, Timers};
+use crate::watch::Watches;
 
 /// One node's view of the ring.
 #[derive(Clone, Debug)]
 pub struct Topology {
-    config: Config,
-    role: Role,
+    pub(crate) config: Config,
     /// End of our own log, for heartbeats.
-    position: (Incarnation, Seq),
-    /// Everybody else.
-    members: BTreeMap<Rank, Member>,
-    /// The same ranks in ring order; up exactly when the member's status is.
-    ring: Ring,
-    watch: Option<Watch>,
-    heartbeat_at: Timestamp,
-    exchange_at: Timestamp,
-    random: fastrand::Rng,
+    pub(crate) position: (Incarnation, Seq),
+    /// What the cluster says of each member, this node included.
+    pub(crate) table: Table,
+    /// How this node reaches each other member; one for each record but its own.
+    pub(crate) links: BTreeMap<Rank, Link>,
+    /// The ranks of `links` in ring order; up exactly when broadcasts are delegated to the member.
+    pub(crate) ring: Ring,
+    pub(crate) watches: Watches,
+    /// Members about which others are being asked.
+    pub(crate) rounds: BTreeMap<Rank, Round>,
+    /// What others ask of this node.
+    pub(crate) questions: Questions,
+    pub(crate) health: Health,
+    pub(crate) timers: Timers,
+    /// Records that changed in this call and are to be passed on.
+    pub(crate) news: News,
+    pub(crate) random: fastrand::Rng,
+    nonce: u32,
+    pub(crate) beats: u64,
     revision: u64,
+    pub(crate) peers_changed: bool,
+    pub(crate) left: bool,
 }
 
 impl Topology {
-    /// Builds the view of a node that has no link yet: everybody else is down.
+    /// Builds the view of a node that has no link yet: seeds were never seen, and whoever stands in
+    /// [`Config::table`] has a while to be linked.
     ///
     /// Errors: [`ConfigError`]; nothing was built.
-    pub fn new(config: Config, now: Timestamp) -> Result<Topology, ConfigError> {
+    pub fn new(mut config: Config, now: Timestamp) -> Result<Topology, ConfigError> {
         config.check()?;
-        let mut members: BTreeMap<Rank, Member> = config
-            .members
-            .iter()
-            .map(|&(rank, role)| (rank, Member::new(role)))
-            .collect();
-        let role = members
-            .remove(&config.me)
-            .expect("check found this node among the members")
-            .role;
-        let ring = Ring::new(config.me, members.keys().copied());
+        let known = std::mem::take(&mut config.table);
         let mut topology = Topology {
-            role,
             position: (Incarnation::default(), Seq::ZERO),
-            members,
-            ring,
-            watch: None,
-            heartbeat_at: now.after(config.heartbeat),
-            exchange_at: now,
+            table: Table::default(),
+            links: BTreeMap::new(),
+            ring: Ring::new(config.me, []),
+            watches: Watches::default(),
+            rounds: BTreeMap::new(),
+            questions: Questions::default(),
+            health: Health::default(),
+            timers: Timers::default(),
+            news: News::default(),
             random: fastrand::Rng::with_seed(config.seed),
+            nonce: 0,
+            beats: 0,
             revision: 0,
+            peers_changed: false,
+            left: false,
             config,
         };
-        topology.arm_exchange(now);
+        for seed in topology.config.seeds.clone() {
+            topology.put_never_seen(now, seed.rank, seed.role, seed.address);
+        }
+        let me = topology.config.me;
+        for record in known.iter().filter(|record| record.rank != me) {
+            topology.learn(now, None, record, &mut Vec::new());
+        }
+        topology.news = News::default();
+        topology.peers_changed = false;
+        topology.revision = 0;
         Ok(topology)
     }
 
     /// Takes one input; appends what follows from it to `out`. Total, never blocks.
     ///
-    /// Cost: O(log members), for a tick that is due O(members).
+    /// Cost: O(log members) for a frame, O(members) for a heartbeat that is due, a change of a member or a table.
     pub fn handle(&mut self, now: Timestamp, input: Input, out: &mut Vec<Output>) {
+        if self.left {
+            return decline(&input, out);
+        }
         match input {
             Input::Tick => self.tick(now, out),
             Input::LinkUp { peer, inc } => self.link_up(now, peer, inc, out),
             Input::LinkDown { peer } => self.link_down(now, peer, out),
+            Input::LinkSlow { peer } => self.link_slow(peer, out),
+            Input::LinkDrained { peer } => self.link_drained(now, peer, out),
             Input::Heard { peer } => self.heard(now, peer, out),
-            Input::Heartbeat { from, beat } => self.heartbeat(now, from, beat, out),
-            Input::Position(inc, seq) => self.position = (inc, seq),
+            Input::Message { from, message } => self.message(now, from, message, out),
+            Input::Position(inc, seq) => self.moved(inc, seq),
+            Input::Table(records) => self.learn_all(now, self.config.me, &records, out),
+            Input::Introduce {
+                rank,
+                role,
+                address,
+                inc,
+            } => self.introduce(now, rank, role, address, inc, out),
+            Input::Leave => self.leave(out),
+            Input::Forget { rank } => self.forget_at_word(rank, out),
+            Input::Floor { rank, floor } => self.floor_rose(rank, floor, out),
+        }
+        self.spread_news(out);
+        if std::mem::take(&mut self.peers_changed) {
+            out.push(Output::PeersChanged);
         }
     }
 
-    /// Returns when [`Input::Tick`] is due; `None` for a node that is alone.
+    /// Returns when [`Input::Tick`] is due; `None` for a node that is alone or has left.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        if self.ring.is_empty() {
+        if self.links.is_empty() {
             return None;
         }
-        let timers = self.heartbeat_at.min(self.exchange_at);
-        Some(
-            self.watch
-                .map_or(timers, |watch| timers.min(watch.deadline())),
-        )
+        self.timers.next()
     }
 
     /// Replaces `out` by the delegates of the open arc from this node to `end`; `end == me` is the whole ring.
     ///
     /// The whole ring is for a node's own broadcasts. A *received* frame never names its receiver as
     /// `end` (TOPO-6): drop the arc of one that does.
-    /// Cost: O(log members + delegates + members that are down), no allocation once `out` is warm.
+    /// Cost: O(log members + delegates + members that are out of the arcs), no allocation once `out` is warm.
     pub fn arcs(&self, end: Rank, out: &mut Vec<Arc>) {
-        self.ring.arcs(self.config.fanout, end, out);
+        self.ring.arcs(self.arms(), end, out);
     }
 
     /// Returns the hops that a fresh broadcast may travel. Arcs end it long before; this is defence only.
     // spec: TOPO-6
     #[must_use]
     pub fn ttl_initial(&self) -> u16 {
-        let members = u16::try_from(self.members.len() + 1).unwrap_or(u16::MAX);
+        let members = u16::try_from(self.table.len()).unwrap_or(u16::MAX);
         members.saturating_add(limits::TTL_SLACK)
     }
 
@@ -114,213 +159,227 @@ impl Topology {
         self.config.me
     }
 
-    /// Returns the settings this view was built from.
+    /// Returns the settings this view was built from, but for the first table.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Returns a number that grows by one with every change of a member's status.
+    /// Returns a number that grows by one with every [`Output::StatusChanged`].
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// Returns all members in rank order, this node included.
-    pub fn members(&self) -> impl Iterator<Item = MemberView> + '_ {
-        let before = self.members.range(..self.config.me);
-        let behind = self.members.range(self.config.me..);
-        let view = |(&rank, member): (&Rank, &Member)| member.view(rank);
-        before
-            .map(view)
-            .chain(std::iter::once(self.my_view()))
-            .chain(behind.map(view))
+    /// Returns the name of the set of members that take part. Only joining, leaving and being down change it.
+    #[must_use]
+    pub fn view_id(&self) -> ViewId {
+        self.table.view_id()
+    }
+
+    /// Returns how many members take part (alive or suspected), this node included.
+    #[must_use]
+    pub fn members_in_view(&self) -> usize {
+        self.table.in_view()
+    }
+
+    /// Returns a hash of everything that this node knows of members and tells others.
+    #[must_use]
+    pub fn table_hash(&self) -> u64 {
+        self.table.hash()
+    }
+
+    /// Returns how far this node doubts itself: 0 is healthy, verdicts take `1 + health` times as long.
+    #[must_use]
+    pub fn health(&self) -> u32 {
+        self.health.level()
+    }
+
+    /// Returns whether this node has said goodbye.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.left
+    }
+
+    /// Returns every record that is told to others, in rank order.
+    pub fn records(&self) -> impl Iterator<Item = &Record> + '_ {
+        self.table.seen(Rank(0), Rank(u16::MAX))
+    }
+
+    /// Returns all members in rank order, this node and seeds that were never seen included.
+    pub fn members(&self) -> impl Iterator<Item = MemberView<'_>> + '_ {
+        self.table.records().map(|record| self.view(record))
     }
 
     /// Returns one member, this node included.
     #[must_use]
-    pub fn member(&self, rank: Rank) -> Option<MemberView> {
-        if rank == self.config.me {
-            return Some(self.my_view());
-        }
-        self.members.get(&rank).map(|member| member.view(rank))
+    pub fn member(&self, rank: Rank) -> Option<MemberView<'_>> {
+        self.table.get(rank).map(|record| self.view(record))
     }
 
-    /// Returns whether a member is up; this node always is.
-    #[must_use]
-    pub fn is_up(&self, rank: Rank) -> bool {
-        self.member(rank)
-            .is_some_and(|member| member.status == Status::Up)
+    /// Returns who is to be linked, and where: every member but this one, in rank order.
+    pub fn peers(&self) -> impl Iterator<Item = (Rank, &str)> + '_ {
+        let others = self
+            .table
+            .records()
+            .filter(|record| record.rank != self.config.me && record.status != Status::Left);
+        others.map(|record| (record.rank, record.address.as_str()))
     }
 
-    /// Returns the next member behind this node that is up: the one that gets our heartbeats.
+    /// Returns the members that this node can exchange frames with now, in ring order behind it.
+    pub fn direct(&self) -> impl Iterator<Item = Rank> + '_ {
+        behind(&self.links, self.config.me)
+            .filter(|(_, link)| link.shown.is_direct())
+            .map(|(rank, _)| rank)
+    }
+
+    /// Returns the living members that others reach and this node does not, in rank order.
+    pub fn degraded_links(&self) -> impl Iterator<Item = Rank> + '_ {
+        let degraded = self.links.iter().filter(|(_, link)| {
+            link.shown.status == Status::Alive && link.shown.reach == Reach::Degraded
+        });
+        degraded.map(|(&rank, _)| rank)
+    }
+
+    /// Returns the next member behind this node that broadcasts are delegated to.
     #[must_use]
     pub fn successor(&self) -> Option<Rank> {
         self.ring.successor()
     }
 
-    fn my_view(&self) -> MemberView {
-        MemberView {
-            rank: self.config.me,
-            role: self.role,
-            status: Status::Up,
-            linked: true,
-            silent: false,
-            inc: self.position.0,
-            position: self.position.1,
-            last_heard: None,
+    fn view<'a>(&self, record: &'a Record) -> MemberView<'a> {
+        match self.links.get(&record.rank) {
+            Some(link) => link.view(record),
+            None => MemberView {
+                rank: record.rank,
+                role: record.role,
+                address: &record.address,
+                status: record.status,
+                inc: record.inc,
+                counter: record.counter,
+                reach: Reach::Direct,
+                linked: true,
+                slow: false,
+                position: self.position,
+                last_heard: None,
+            },
         }
     }
 
-    // spec: TOPO-7
-    fn link_up(&mut self, now: Timestamp, peer: Rank, inc: Incarnation, out: &mut Vec<Output>) {
-        let Some(member) = self.members.get_mut(&peer) else {
-            return out.push(Output::Event(Event::UnknownPeer { peer }));
-        };
-        let was_up = member.status() == Status::Up;
-        member.linked = true;
-        member.silent = false;
-        member.last_heard = Some(now);
-        member.position = member.position.max((inc, Seq::ZERO));
-        self.settle(now, peer, out);
-        if was_up {
-            // The link was replaced: what was under way on the old one may be lost.
-            out.push(Output::Exchange { with: peer });
+    /// Arms of this node's broadcast tree.
+    pub(crate) fn arms(&self) -> u16 {
+        self.config.fanout.arms(self.table.in_view())
+    }
+
+    pub(crate) fn next_nonce(&mut self) -> u32 {
+        self.nonce = self.nonce.wrapping_add(1);
+        self.nonce
+    }
+
+    /// Sends a message where the link is open.
+    pub(crate) fn send(&self, to: Rank, message: Message, out: &mut Vec<Output>) {
+        if self.links.get(&to).is_some_and(Link::is_open) {
+            out.push(Output::Send { to, message });
         }
     }
 
-    fn link_down(&mut self, now: Timestamp, peer: Rank, out: &mut Vec<Output>) {
-        let Some(member) = self.members.get_mut(&peer) else {
-            return out.push(Output::Event(Event::UnknownPeer { peer }));
-        };
-        member.linked = false;
-        member.silent = false;
-        self.settle(now, peer, out);
-    }
-
-    // spec: TOPO-11
-    fn heard(&mut self, now: Timestamp, peer: Rank, out: &mut Vec<Output>) {
-        let Some(member) = self.members.get_mut(&peer) else {
-            return out.push(Output::Event(Event::UnknownPeer { peer }));
-        };
-        member.last_heard = Some(now);
-        if member.silent {
-            member.silent = false;
-            out.push(Output::Event(Event::HeardAgain { rank: peer }));
-            self.settle(now, peer, out);
-        }
-        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.peer() == peer) {
-            watch.heard(now);
-        }
-    }
-
-    // spec: TOPO-8, TOPO-9
-    fn heartbeat(&mut self, now: Timestamp, from: Rank, beat: Heartbeat, out: &mut Vec<Output>) {
-        self.heard(now, from, out);
-        let Some(member) = self.members.get_mut(&from) else {
-            return;
-        };
-        if beat.ttl == 0 {
-            return out.push(Output::Event(Event::SpentHeartbeat { from }));
-        }
-        member.position = member.position.max((beat.inc, beat.seq));
-        if beat.echo && member.linked {
-            out.push(Output::SendHeartbeat {
-                to: from,
-                beat: Heartbeat::new(false, self.position),
-            });
-        }
-    }
-
-    /// Carries a member's status over to the ring, and tells what follows from a change.
+    /// Carries a member over to the ring as it looks now, and tells what follows from a change.
+    ///
+    /// Returns whether version vectors were exchanged with it.
     // spec: TOPO-7, TOPO-13
-    fn settle(&mut self, now: Timestamp, rank: Rank, out: &mut Vec<Output>) {
-        let Some(status) = self.members.get(&rank).map(Member::status) else {
-            return;
+    pub(crate) fn settle(&mut self, rank: Rank, out: &mut Vec<Output>) -> bool {
+        let (Some(record), Some(link)) = (self.table.get(rank), self.links.get_mut(&rank)) else {
+            return false;
         };
-        if !self.ring.set_up(rank, status == Status::Up) {
-            return;
+        let shown = link.show(record.status);
+        let before = std::mem::replace(&mut link.shown, shown);
+        if before == shown {
+            return false;
         }
+        self.ring.set_up(rank, shown.in_arcs());
+        self.told(rank, shown.status, shown.reach, out);
+        match shown.reach {
+            Reach::Degraded if shown.status == Status::Alive && before.reach != shown.reach => {
+                out.push(Output::Event(Event::LinkDegraded { rank }));
+            }
+            Reach::Direct if before.reach == Reach::Degraded => {
+                out.push(Output::Event(Event::LinkRestored { rank }));
+            }
+            Reach::Direct | Reach::Degraded | Reach::Unknown => {}
+        }
+        let up = shown.is_direct() && !before.is_direct();
+        if up {
+            self.exchange_with(rank, out);
+        }
+        up
+    }
+
+    pub(crate) fn told(&mut self, rank: Rank, status: Status, reach: Reach, out: &mut Vec<Output>) {
         self.revision += 1;
-        out.push(Output::StatusChanged { rank, status });
-        if status == Status::Up {
-            out.push(Output::Exchange { with: rank });
-        }
-        let predecessor = self.ring.predecessor();
-        if self.watch.map(|watch| watch.peer()) != predecessor {
-            let Config {
-                heartbeat, misses, ..
-            } = self.config;
-            self.watch = predecessor.map(|peer| Watch::new(peer, heartbeat, misses, now));
-        }
+        out.push(Output::StatusChanged {
+            rank,
+            status,
+            reach,
+        });
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        if now >= self.heartbeat_at {
-            self.heartbeat_at = now.after(self.config.heartbeat);
-            self.send_heartbeats(out);
-        }
-        if now >= self.exchange_at {
-            self.arm_exchange(now);
-            self.exchange(out);
-        }
-        self.look(now, out);
-    }
-
-    // spec: TOPO-8, TOPO-11
-    fn send_heartbeats(&self, out: &mut Vec<Output>) {
-        if let Some(to) = self.ring.successor() {
-            out.push(Output::SendHeartbeat {
-                to,
-                beat: Heartbeat::new(false, self.position),
-            });
-        }
-        for (&to, _) in self.members.iter().filter(|(_, member)| member.silent) {
-            out.push(Output::SendHeartbeat {
-                to,
-                beat: Heartbeat::new(true, self.position),
-            });
-        }
-    }
-
-    // spec: TOPO-12
-    fn exchange(&mut self, out: &mut Vec<Output>) {
-        let mut up = self.ring.up();
-        let Some(successor) = up.next() else { return };
-        out.push(Output::Exchange { with: successor });
-        let others = up.count();
-        if others > 0 {
-            let with = self.ring.up().nth(1 + self.random.usize(..others));
-            out.push(Output::Exchange {
-                with: with.expect("drawn below the count of those up"),
-            });
-        }
-    }
-
-    fn arm_exchange(&mut self, now: Timestamp) {
-        let jitter = u64::try_from(self.config.jitter.as_nanos()).unwrap_or(u64::MAX / 2);
-        let shift = self.random.u64(0..=jitter.saturating_mul(2));
-        let earliest = now.after(self.config.exchange.saturating_sub(self.config.jitter));
-        self.exchange_at = Timestamp(earliest.0.saturating_add(shift));
-    }
-
-    // spec: TOPO-10
-    fn look(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        let Some(watch) = &mut self.watch else { return };
-        let rank = watch.peer();
-        match watch.look(now) {
-            Finding::Fine => {}
-            Finding::Ask => {
-                let beat = Heartbeat::new(true, self.position);
-                out.push(Output::SendHeartbeat { to: rank, beat });
-            }
-            Finding::Silent(silence) => {
-                if let Some(member) = self.members.get_mut(&rank) {
-                    member.silent = true;
-                }
-                out.push(Output::Event(Event::Silent { rank, silence }));
-                self.settle(now, rank, out);
+        let Some(due) = self.timers.next().filter(|&due| due <= now) else {
+            return;
+        };
+        let slept = self.doubt_late_tick(now, due, out);
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::Heartbeat => self.beat(now, slept, out),
+                Timer::Exchange => self.exchange(now, out),
+                Timer::Questions => self.answer_due_questions(now, out),
+                Timer::Ask(rank) => self.ask(now, rank, out),
+                Timer::Verdict(rank) => self.verdict(now, rank, out),
+                Timer::Suspicion(rank) => self.claim(now, rank, Status::Down, out),
+                Timer::Forget(rank) => self.forget_after_long(rank, out),
+                Timer::CaughtUp(rank) => self.caught_up(rank, out),
             }
         }
+    }
+
+    fn message(&mut self, now: Timestamp, from: Rank, message: Message, out: &mut Vec<Output>) {
+        if !self.links.contains_key(&from) {
+            return out.push(Output::Event(Event::UnknownPeer { peer: from }));
+        }
+        self.heard(now, from, out);
+        match message {
+            Message::Heartbeat(beat) => self.heartbeat(now, from, beat, out),
+            Message::ProbeFor { target, nonce } => self.asked(now, from, target, nonce, out),
+            Message::ProbeResult {
+                target,
+                nonce,
+                heard,
+            } => self.told_by_relay(now, from, target, nonce, heard, out),
+            Message::Digest { table } => self.compare(from, table, out),
+            Message::Members { records, all_of } => {
+                self.members_came(now, from, &records, all_of, out);
+            }
+        }
+    }
+}
+
+/// What a node still says that has left.
+fn decline(input: &Input, out: &mut Vec<Output>) {
+    match input {
+        Input::Introduce { .. } => {
+            out.push(Output::Introduced(Err(IntroduceError::Leaving)));
+        }
+        Input::Forget { .. } => out.push(Output::Forgotten(Err(ForgetError::Leaving))),
+        Input::Tick
+        | Input::LinkUp { .. }
+        | Input::LinkDown { .. }
+        | Input::LinkSlow { .. }
+        | Input::LinkDrained { .. }
+        | Input::Heard { .. }
+        | Input::Message { .. }
+        | Input::Position(..)
+        | Input::Table(_)
+        | Input::Leave
+        | Input::Floor { .. } => {}
     }
 }

@@ -12,7 +12,7 @@ use crate::counters::{Counters, add};
 use crate::driver::{self, Ending};
 use crate::error::{CloseReason, HandshakeError, SendError};
 use crate::handler::Handler;
-use crate::handshake::{self, Agreed};
+use crate::handshake::{self, Agreed, Answered};
 use crate::identity::{Local, Peer};
 use crate::lane::Lane;
 use crate::lane_queue::{LaneQueue, Signal, lock};
@@ -108,16 +108,46 @@ impl Connection {
             let agreed = handshake::dial(&mut stream, local, limits, address).await?;
             Ok((stream, agreed))
         };
-        let shaken = tokio::time::timeout(limits.handshake_timeout, shake).await;
-        Connection::shaken(
-            shaken.unwrap_or(Err(HandshakeError::Timeout)),
-            limits,
-            counters,
-        )
+        let (stream, agreed) = in_time(shake, limits, counters).await?;
+        Ok(Connection::over(stream, agreed, limits, counters))
+    }
+
+    /// Introduces this end over `stream` to whoever listens at `address`; see
+    /// [`Transport::introduce`](crate::Transport::introduce). For transports.
+    ///
+    /// `limits` must pass [`Limits::check`]. Errors: [`HandshakeError`], counted; the stream is closed.
+    pub async fn introduce_over(
+        stream: Duplex,
+        address: &str,
+        local: &dyn Local,
+        limits: &Limits,
+        counters: &Arc<Counters>,
+        request: &[u8],
+    ) -> Result<(Peer, Vec<u8>), HandshakeError> {
+        let open = async { Ok(stream) };
+        Connection::introduce(open, address, local, limits, counters, request).await
+    }
+
+    /// Opens a stream and introduces this end over it, all within one time limit.
+    pub(crate) async fn introduce(
+        open: impl Future<Output = Result<Duplex, HandshakeError>>,
+        address: &str,
+        local: &dyn Local,
+        limits: &Limits,
+        counters: &Arc<Counters>,
+        request: &[u8],
+    ) -> Result<(Peer, Vec<u8>), HandshakeError> {
+        let shake = async {
+            let mut stream = open.await?;
+            handshake::introduce(&mut stream, local, limits, address, request).await
+        };
+        add(&counters.introductions, 1);
+        in_time(shake, limits, counters).await
     }
 
     /// Shakes hands over `stream` as the end that was dialed from `address`. For transports.
     ///
+    /// `None`: a newcomer introduced itself and was answered; there is no connection.
     /// `limits` must pass [`Limits::check`]. Errors: [`HandshakeError`], counted; the stream is closed.
     pub async fn answer_over(
         stream: Duplex,
@@ -125,7 +155,7 @@ impl Connection {
         local: &dyn Local,
         limits: &Limits,
         counters: &Arc<Counters>,
-    ) -> Result<Connection, HandshakeError> {
+    ) -> Result<Option<Connection>, HandshakeError> {
         Connection::answer(async { Ok(stream) }, address, local, limits, counters).await
     }
 
@@ -136,26 +166,31 @@ impl Connection {
         local: &dyn Local,
         limits: &Limits,
         counters: &Arc<Counters>,
-    ) -> Result<Connection, HandshakeError> {
+    ) -> Result<Option<Connection>, HandshakeError> {
         let shake = async {
             let mut stream = open.await?;
-            let agreed = handshake::answer(&mut stream, local, limits, address).await?;
-            Ok((stream, agreed))
+            let answered = handshake::answer(&mut stream, local, limits, address).await?;
+            Ok((stream, answered))
         };
-        let shaken = tokio::time::timeout(limits.handshake_timeout, shake).await;
-        Connection::shaken(
-            shaken.unwrap_or(Err(HandshakeError::Timeout)),
-            limits,
-            counters,
-        )
+        let (stream, answered) = in_time(shake, limits, counters).await?;
+        match answered {
+            Answered::Linked(agreed) => {
+                let connection = Connection::over(stream, agreed, limits, counters);
+                Ok(Some(connection))
+            }
+            Answered::Introduced => {
+                add(&counters.introductions_answered, 1);
+                Ok(None)
+            }
+        }
     }
 
-    fn shaken(
-        shaken: Result<(Duplex, Agreed), HandshakeError>,
+    fn over(
+        stream: Duplex,
+        agreed: Agreed,
         limits: &Limits,
         counters: &Arc<Counters>,
-    ) -> Result<Connection, HandshakeError> {
-        let (stream, agreed) = shaken.inspect_err(|error| counters.handshake_failed(error))?;
+    ) -> Connection {
         add(&counters.opened, 1);
         let lane = |lane: Lane| LaneQueue::new(lane, limits.lane_bytes_max[lane.index()]);
         let shared = Shared {
@@ -171,9 +206,9 @@ impl Connection {
             end: Mutex::new(None),
             ended: watch::Sender::new(None),
         };
-        Ok(Connection {
+        Connection {
             shared: Arc::new(shared),
-        })
+        }
     }
 
     /// Returns the other end.
@@ -207,7 +242,11 @@ impl Connection {
         let pushed = shared.lanes[lane.index()].push(len, encode);
         match pushed {
             Ok(()) => shared.signal.notify(),
-            Err(_) => add(&shared.counters.sends_full[lane.index()], 1),
+            Err(_) => {
+                add(&shared.counters.sends_full[lane.index()], 1);
+                // The connection's task tells of it: whoever sends may hold locks that its handler wants.
+                shared.signal.notify();
+            }
         }
         pushed
     }
@@ -279,6 +318,18 @@ impl Connection {
         lock(&self.shared.end).get_or_insert((reason, ending));
         self.shared.signal.notify();
     }
+}
+
+/// Holds a handshake to its time limit, and counts how it failed.
+async fn in_time<T>(
+    shake: impl Future<Output = Result<T, HandshakeError>>,
+    limits: &Limits,
+    counters: &Counters,
+) -> Result<T, HandshakeError> {
+    let shaken = tokio::time::timeout(limits.handshake_timeout, shake).await;
+    shaken
+        .unwrap_or(Err(HandshakeError::Timeout))
+        .inspect_err(|error| counters.handshake_failed(error))
 }
 
 impl fmt::Debug for Connection {

@@ -29,6 +29,8 @@ pub struct Counters {
     pub(crate) handshakes_evicted: AtomicU64,
     pub(crate) handshakes_evicted_of_source: AtomicU64,
     pub(crate) accepts_failed: AtomicU64,
+    pub(crate) introductions: AtomicU64,
+    pub(crate) introductions_answered: AtomicU64,
     pub(crate) dials: AtomicU64,
     pub(crate) dials_failed: AtomicU64,
 }
@@ -77,6 +79,8 @@ impl Counters {
                 &self.handshakes_evicted_of_source,
             ),
             ("accepts_failed", &self.accepts_failed),
+            ("introductions", &self.introductions),
+            ("introductions_answered", &self.introductions_answered),
             ("dials", &self.dials),
             ("dials_failed", &self.dials_failed),
         ] {

@@ -8,15 +8,17 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWriteExt;
 
 use crate::connection::Shared;
-use crate::error::CloseReason;
+use crate::error::{CloseReason, ProtocolError};
 use crate::frame::Kind;
 use crate::handler::Handler;
 use crate::handshake;
 use crate::inbound::Inbound;
 use crate::lane::Lane;
+use crate::lane_queue::LaneQueue;
 use crate::limits::TURN_STEPS_MAX;
 use crate::outbound::{Outbound, Wrote};
 use crate::stream::Duplex;
+use crate::window::Window;
 
 /// How a connection that ends treats what is still queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,10 @@ struct Driver {
     stream: Duplex,
     inbound: Inbound,
     outbound: Outbound,
+    /// The handler was told that the data lane overflowed, and not yet that it drained.
+    is_slow: bool,
+    /// Bulk that the peer was told is seen. Unit: bytes.
+    told_seen: u64,
 }
 
 /// Runs a connection until it ends.
@@ -45,7 +51,8 @@ pub(crate) fn run(
 ) -> impl Future<Output = ()> + Send {
     let limits = &shared.limits;
     let inbound = Inbound::new(limits.frame_bytes_max, limits.read_chunk);
-    let outbound = Outbound::new(limits.write_chunk);
+    let window = Window::new(limits.bulk_window_bytes_max);
+    let outbound = Outbound::new(limits.write_chunk, window);
     let guard = Finish {
         shared: Arc::clone(&shared),
         reason: CloseReason::Abandoned,
@@ -56,6 +63,8 @@ pub(crate) fn run(
         stream,
         inbound,
         outbound,
+        is_slow: false,
+        told_seen: 0,
     });
     async move {
         let (reason, ending) = poll_fn(|cx| driver.poll_turn(cx)).await;
@@ -94,22 +103,27 @@ impl Driver {
                 }
                 Poll::Pending => false,
             };
+            if let Err(error) = self.exchange_seen() {
+                return Poll::Ready((CloseReason::Protocol(error), Ending::Abrupt));
+            }
             let wrote = match self.poll_write(cx) {
                 Poll::Ready(Ok(wrote)) => Some(wrote),
                 Poll::Ready(Err(error)) => return Poll::Ready((error.into(), Ending::Silent)),
                 Poll::Pending => None,
             };
+            self.tell_pressure();
             if read || wrote == Some(Wrote::Some) {
                 continue;
             }
             // About to sleep: ask for a wake-up first, then look again.
             self.shared.signal.arm(cx.waker());
             let more_to_write =
-                wrote == Some(Wrote::All) && self.shared.lanes.iter().any(|lane| lane.queued() > 0);
+                wrote == Some(Wrote::All) && self.outbound.has_work(&self.shared.lanes);
             if let Some(end) = self.shared.end_requested() {
                 return Poll::Ready(end);
             }
-            if !more_to_write {
+            let news = !self.is_slow && self.data_lane().has_overflowed();
+            if !more_to_write && !news {
                 return Poll::Pending;
             }
             self.shared.signal.disarm();
@@ -140,6 +154,46 @@ impl Driver {
             &shared.counters,
             room,
         )
+    }
+
+    /// Takes in what the peer has seen of our bulk, and tells it what was seen of its own.
+    // spec: LANE-6
+    fn exchange_seen(&mut self) -> Result<(), ProtocolError> {
+        if let Some(seen) = self.inbound.take_seen()
+            && !self.outbound.seen(seen)
+        {
+            let kind = Kind::Seen.code();
+            return Err(ProtocolError::Malformed { kind });
+        }
+        let delivered = self.inbound.bulk_delivered();
+        if delivered > self.told_seen {
+            let body = handshake::seen_body(delivered);
+            let lane = &self.shared.lanes[Lane::Control.index()];
+            let told = lane.push_kind(Kind::Seen, body.len(), |to| to.copy_from_slice(&body));
+            // A lane without room has something to write: the next turn tells.
+            if told.is_ok() {
+                self.told_seen = delivered;
+            }
+        }
+        Ok(())
+    }
+
+    fn data_lane(&self) -> &LaneQueue {
+        &self.shared.lanes[Lane::Data.index()]
+    }
+
+    /// Tells of a data lane that overflowed, and when it has drained.
+    // spec: LANE-5
+    fn tell_pressure(&mut self) {
+        let (peer, handler) = (&self.shared.peer, &self.handler);
+        if self.is_slow && self.data_lane().has_drained() {
+            handler.on_drained(peer);
+            self.is_slow = false;
+        }
+        if !self.is_slow && self.data_lane().has_overflowed() {
+            handler.on_slow(peer);
+            self.is_slow = true;
+        }
     }
 
     async fn say_goodbye(&mut self, reason: &CloseReason, ending: Ending) -> io::Result<()> {

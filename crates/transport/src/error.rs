@@ -163,11 +163,15 @@ pub enum RejectReason {
     CertRole = 14,
     /// A later epoch of the same node was seen, though none is connected. The rejection names it.
     Outlived = 15,
+    /// The node is connected already, as another process that is alive.
+    RankTaken = 16,
+    /// The introduction is not accepted for another reason, which the text names.
+    Introduction = 17,
 }
 
 impl RejectReason {
     /// The labels of all variants, in order.
-    pub const LABELS: [&'static str; 16] = [
+    pub const LABELS: [&'static str; 18] = [
         "other",
         "cluster",
         "config",
@@ -184,9 +188,11 @@ impl RejectReason {
         "cert_rank",
         "cert_role",
         "outlived",
+        "rank_taken",
+        "introduction",
     ];
 
-    const ALL: [RejectReason; 16] = [
+    const ALL: [RejectReason; 18] = [
         RejectReason::Other,
         RejectReason::Cluster,
         RejectReason::Config,
@@ -203,6 +209,8 @@ impl RejectReason {
         RejectReason::CertRank,
         RejectReason::CertRole,
         RejectReason::Outlived,
+        RejectReason::RankTaken,
+        RejectReason::Introduction,
     ];
 
     /// Returns the name under which the reason is counted.
@@ -291,7 +299,8 @@ impl From<io::Error> for HandshakeError {
 
 /// A dial that did not become a connection.
 ///
-/// State: nothing is left open. Caller: try again later, unless it is [`ConnectError::Limits`].
+/// State: nothing is left open. Caller: try again later, unless it is [`ConnectError::Limits`] or
+/// [`ConnectError::TooLarge`].
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// A limit is out of range.
@@ -311,6 +320,16 @@ pub enum ConnectError {
         /// What the system said.
         source: io::Error,
     },
+    /// The request of an introduction is larger than a handshake frame.
+    ///
+    /// State: nothing was dialed. Caller: shorten it.
+    #[error("an introduction of {length} bytes exceeds {max} bytes")]
+    TooLarge {
+        /// The request's length.
+        length: usize,
+        /// The bound.
+        max: usize,
+    },
     /// The other end answered, and the handshake failed.
     #[error("no handshake with {address}: {source}")]
     Handshake {
@@ -319,6 +338,20 @@ pub enum ConnectError {
         /// Why.
         source: HandshakeError,
     },
+}
+
+impl ConnectError {
+    /// Returns the other end's refusal, if that is what it was.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Rejection> {
+        match self {
+            ConnectError::Handshake {
+                source: HandshakeError::RejectedByPeer(rejection),
+                ..
+            } => Some(rejection),
+            _ => None,
+        }
+    }
 }
 
 /// A listener that could not be made.

@@ -25,6 +25,9 @@ pub(crate) enum Kind {
     Welcome,
     Reject,
     Close,
+    Introduce,
+    Introduced,
+    Seen,
 }
 
 impl Kind {
@@ -35,6 +38,9 @@ impl Kind {
             Kind::Welcome => 17,
             Kind::Reject => 18,
             Kind::Close => 19,
+            Kind::Introduce => 20,
+            Kind::Introduced => 21,
+            Kind::Seen => 22,
         }
     }
 
@@ -47,6 +53,9 @@ impl Kind {
             17 => Kind::Welcome,
             18 => Kind::Reject,
             19 => Kind::Close,
+            20 => Kind::Introduce,
+            21 => Kind::Introduced,
+            22 => Kind::Seen,
             got => return Err(ProtocolError::Kind { got }),
         })
     }

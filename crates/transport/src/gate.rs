@@ -39,7 +39,7 @@ pub(crate) struct Gate<S> {
     local: Arc<dyn Local>,
     limits: Limits,
     counters: Arc<Counters>,
-    shaking: JoinSet<Result<Connection, (String, HandshakeError)>>,
+    shaking: JoinSet<Result<Option<Connection>, (String, HandshakeError)>>,
     /// The same tasks, the oldest first, each with the address it serves.
     oldest: VecDeque<(String, AbortHandle)>,
 }
@@ -118,7 +118,9 @@ impl<S: Source> Listener for Gate<S> {
             tokio::select! {
                 biased;
                 Some(shaken) = self.shaking.join_next() => match shaken {
-                    Ok(Ok(connection)) => return Ok(connection),
+                    Ok(Ok(Some(connection))) => return Ok(connection),
+                    // Introduced, answered, and gone.
+                    Ok(Ok(None)) => {}
                     Ok(Err((address, source))) => return Err(AcceptError::Handshake { address, source }),
                     // Evicted, and counted when it was.
                     Err(_) => {}

@@ -36,6 +36,20 @@ pub trait Handler: Send + Sync + 'static {
         let _ = (peer, lane);
     }
 
+    /// Learns that the data lane of a connection refused a frame: the peer does not keep up. It is told from the task of
+    /// the connection, soon after the refusal, and not again before [`on_drained`](Self::on_drained).
+    ///
+    /// The other lanes have bounds of their own: control frames still pass.
+    fn on_slow(&self, peer: &Peer) {
+        let _ = peer;
+    }
+
+    /// Learns that the data lane has drained below a quarter of its bound since [`on_slow`](Self::on_slow). A connection
+    /// that ends while it is slow never says so.
+    fn on_drained(&self, peer: &Peer) {
+        let _ = peer;
+    }
+
     /// Says whether one more frame can be taken. While it cannot, the connection reads nothing from its stream,
     /// and so holds up its sender: this is how an inbox stays bounded.
     ///

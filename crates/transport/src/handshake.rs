@@ -1,18 +1,20 @@
-//! Hello, then Welcome or Reject: how two ends learn who they are. Time limits are the caller's.
+//! Hello, then Welcome or Reject: how two ends learn who they are. Introduce, then Introduced or Reject: how a
+//! newcomer learns who is there. Time limits are the caller's; what is claimed is judged in `claims`.
 //!
-//! Spec: `docs/protocols/framing.md` SHAKE-1 to SHAKE-7.
+//! Spec: `docs/protocols/framing.md` SHAKE-1 to SHAKE-9.
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::claims::Claims;
 use crate::error::{HandshakeError, ProtocolError, RejectReason, Rejection};
 use crate::frame::{self, HEADER_BYTES, Kind, Parsed};
-use crate::identity::{Identity, Local, NodeId, Peer};
+use crate::identity::{Local, Newcomer, Peer};
 use crate::limits::{Limits, TEXT_BYTES_MAX};
 use crate::stream::Duplex;
 use crate::tls::{Proof, TlsError};
 
-/// First eight bytes of a hello's body: "RADXMESH".
+/// First eight bytes of the body of a dialer's first frame: "RADXMESH".
 const MAGIC: [u8; 8] = *b"RADXMESH";
 
 /// How a TLS hello begins: a handshake record of version 3.x.
@@ -25,19 +27,6 @@ pub(crate) struct Agreed {
     pub(crate) frame_bytes_max: usize,
 }
 
-/// One end's words about itself, in a hello and in a welcome. The order of the fields is the wire's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Introduction {
-    protocol_min: u16,
-    protocol_max: u16,
-    cluster: u128,
-    node: NodeId,
-    epoch: u64,
-    boot: u64,
-    config_hash: u64,
-    frame_bytes_max: u32,
-}
-
 /// A code and its explanation: the body of Reject and of Close.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Explanation {
@@ -45,82 +34,12 @@ pub(crate) struct Explanation {
     pub(crate) text: String,
 }
 
-impl Introduction {
-    fn of(identity: &Identity, limits: &Limits) -> Introduction {
-        Introduction {
-            protocol_min: identity.protocol.0,
-            protocol_max: identity.protocol.1,
-            cluster: identity.cluster,
-            node: identity.node,
-            epoch: identity.epoch,
-            boot: identity.boot,
-            config_hash: identity.config_hash,
-            frame_bytes_max: u32::try_from(limits.frame_bytes_max)
-                .expect("frames are limited to 64 MiB"),
-        }
-    }
-
-    /// Checks the other end against this one, in the order in which a person would want to hear of it.
-    fn check(&self, me: &Identity) -> Result<u16, Rejection> {
-        // spec: SHAKE-4
-        if self.cluster != me.cluster {
-            return Err(RejectReason::Cluster.because(format!("cluster is {:032x}", me.cluster)));
-        }
-        if self.node == me.node {
-            let whom = if self.boot == me.boot {
-                "this process itself"
-            } else {
-                "another process claims to be it"
-            };
-            return Err(
-                RejectReason::OwnNode.because(format!("node {} is this end: {whom}", me.node))
-            );
-        }
-        let protocol = self.protocol_max.min(me.protocol.1);
-        if protocol < self.protocol_min.max(me.protocol.0) {
-            let (min, max) = me.protocol;
-            return Err(
-                RejectReason::Protocol.because(format!("node {} speaks {min} to {max}", me.node))
-            );
-        }
-        if self.config_hash != me.config_hash {
-            return Err(RejectReason::Config
-                .because(format!("node {} has {:016x}", me.node, me.config_hash)));
-        }
-        Ok(protocol)
-    }
-
-    fn peer(&self, protocol: u16, address: &str) -> Peer {
-        Peer {
-            node: self.node,
-            epoch: self.epoch,
-            boot: self.boot,
-            protocol,
-            address: address.to_owned(),
-        }
-    }
-
-    fn agreed(&self, protocol: u16, address: &str, limits: &Limits) -> Agreed {
-        Agreed {
-            peer: self.peer(protocol, address),
-            frame_bytes_max: limits.frame_bytes_max.min(self.frame_bytes_max as usize),
-        }
-    }
-
-    /// Judges the other end by what it says and by what it proved.
-    fn judge(
-        &self,
-        local: &dyn Local,
-        me: &Identity,
-        address: &str,
-        proof: Option<&Proof>,
-    ) -> Result<u16, Rejection> {
-        // spec: TLS-3
-        proof.map_or(Ok(()), |proof| proof.check(self.node))?;
-        let protocol = self.check(me)?;
-        local.admit(&self.peer(protocol, address))?;
-        Ok(protocol)
-    }
+/// What became of a handshake that went well.
+pub(crate) enum Answered {
+    /// A connection stands.
+    Linked(Agreed),
+    /// A newcomer introduced itself and has its answer. It will close the stream.
+    Introduced,
 }
 
 /// Shakes hands as the end that dialed.
@@ -131,30 +50,45 @@ pub(crate) async fn dial(
     address: &str,
 ) -> Result<Agreed, HandshakeError> {
     let me = local.identity();
-    stream
-        .write
-        .write_all(&hello(&Introduction::of(&me, limits)))
-        .await?;
-    stream.write.flush().await?;
-    let (kind, body) = read_frame(stream, limits.handshake_bytes_max).await?;
-    match kind {
-        Kind::Reject => Err(HandshakeError::RejectedByPeer(rejection(&body)?)),
-        Kind::Welcome => {
-            let (introduction, protocol): (Introduction, u16) = decode(kind, &body)?;
-            match introduction.judge(local, &me, address, stream.proof.as_ref()) {
-                Ok(expected) if expected == protocol => {
-                    Ok(introduction.agreed(protocol, address, limits))
-                }
-                Ok(expected) => {
-                    let text = format!("agreed on {protocol} where {expected} follows");
-                    Err(reject(stream, RejectReason::Protocol.because(text)).await)
-                }
-                Err(rejection) => Err(reject(stream, rejection).await),
-            }
-        }
-        Kind::Lane(_) | Kind::Hello | Kind::Close => {
-            Err(ProtocolError::Unexpected { kind: kind.code() }.into())
-        }
+    let hello = encode(Kind::Hello, &MAGIC, &Claims::of(&me, limits));
+    let (welcome, body) = ask(stream, &hello, limits.handshake_bytes_max).await?;
+    if welcome != Kind::Welcome {
+        return Err(unexpected(welcome));
+    }
+    let (claims, protocol): (Claims, u16) = decode(welcome, &body)?;
+    let judged = claims.judge(&me, stream.proof.as_ref());
+    let admitted = judged.and_then(|expected| {
+        agree(protocol, expected)?;
+        let peer = claims.peer(protocol, address);
+        local.admit(&peer)?;
+        Ok(peer)
+    });
+    match admitted {
+        Ok(peer) => Ok(agreed(peer, &claims, limits)),
+        Err(rejection) => Err(reject(stream, rejection).await),
+    }
+}
+
+/// Introduces this end to whoever listens at the other, and returns who that is and its answer.
+// spec: SHAKE-9
+pub(crate) async fn introduce(
+    stream: &mut Duplex,
+    local: &dyn Local,
+    limits: &Limits,
+    address: &str,
+    request: &[u8],
+) -> Result<(Peer, Vec<u8>), HandshakeError> {
+    let me = local.identity();
+    let words = encode(Kind::Introduce, &MAGIC, &(Claims::of(&me, limits), request));
+    let (kind, body) = ask(stream, &words, limits.introduction_bytes_max).await?;
+    if kind != Kind::Introduced {
+        return Err(unexpected(kind));
+    }
+    let (claims, protocol, answer): (Claims, u16, Vec<u8>) = decode(kind, &body)?;
+    let judged = claims.judge_newcomer(&me, stream.proof.as_ref());
+    match judged.and_then(|expected| agree(protocol, expected)) {
+        Ok(()) => Ok((claims.peer(protocol, address), answer)),
+        Err(rejection) => Err(reject(stream, rejection).await),
     }
 }
 
@@ -164,28 +98,127 @@ pub(crate) async fn answer(
     local: &dyn Local,
     limits: &Limits,
     address: &str,
-) -> Result<Agreed, HandshakeError> {
+) -> Result<Answered, HandshakeError> {
     let (kind, body) = read_frame(stream, limits.handshake_bytes_max)
         .await
         .map_err(name_tls)?;
-    if kind != Kind::Hello {
-        return Err(ProtocolError::Unexpected { kind: kind.code() }.into());
+    match kind {
+        Kind::Hello => welcome(stream, local, limits, address, &body).await,
+        Kind::Introduce => meet(stream, local, limits, address, &body).await,
+        Kind::Lane(_)
+        | Kind::Welcome
+        | Kind::Introduced
+        | Kind::Reject
+        | Kind::Close
+        | Kind::Seen => Err(unexpected(kind)),
     }
-    let introduction = introduction(&body)?;
+}
+
+async fn welcome(
+    stream: &mut Duplex,
+    local: &dyn Local,
+    limits: &Limits,
+    address: &str,
+    hello: &[u8],
+) -> Result<Answered, HandshakeError> {
+    let claims: Claims = decode(Kind::Hello, behind_magic(Kind::Hello, hello)?)?;
     let me = local.identity();
-    match introduction.judge(local, &me, address, stream.proof.as_ref()) {
-        Ok(protocol) => {
-            let welcome = encode(
-                Kind::Welcome,
-                &[],
-                &(Introduction::of(&me, limits), protocol),
-            );
-            stream.write.write_all(&welcome).await?;
-            stream.write.flush().await?;
-            Ok(introduction.agreed(protocol, address, limits))
+    let judged = claims.judge(&me, stream.proof.as_ref());
+    let admitted = judged.and_then(|protocol| {
+        let peer = claims.peer(protocol, address);
+        local.admit(&peer)?;
+        Ok(peer)
+    });
+    match admitted {
+        Ok(peer) => {
+            let body = (Claims::of(&me, limits), peer.protocol);
+            write(stream, &encode(Kind::Welcome, &[], &body)).await?;
+            Ok(Answered::Linked(agreed(peer, &claims, limits)))
         }
         Err(rejection) => Err(reject(stream, rejection).await),
     }
+}
+
+/// Answers a newcomer. What role it may have is in its request, so the layer above compares it with the certificate.
+async fn meet(
+    stream: &mut Duplex,
+    local: &dyn Local,
+    limits: &Limits,
+    address: &str,
+    body: &[u8],
+) -> Result<Answered, HandshakeError> {
+    let body = behind_magic(Kind::Introduce, body)?;
+    let (claims, request): (Claims, Vec<u8>) = decode(Kind::Introduce, body)?;
+    let me = local.identity();
+    let answered = claims
+        .judge_newcomer(&me, stream.proof.as_ref())
+        .and_then(|protocol| {
+            let newcomer = Newcomer {
+                peer: claims.peer(protocol, address),
+                name: stream.proof.as_ref().and_then(Proof::name).cloned(),
+            };
+            Ok((protocol, local.introduce(&newcomer, &request)?))
+        })
+        .and_then(|(protocol, answer)| {
+            let body = (Claims::of(&me, limits), protocol, answer);
+            let frame = encode(Kind::Introduced, &[], &body);
+            if frame.len() - HEADER_BYTES <= limits.introduction_bytes_max {
+                return Ok(frame);
+            }
+            let text = format!("the answer has {} bytes, too many", frame.len());
+            Err(RejectReason::Introduction.because(text))
+        });
+    match answered {
+        Ok(frame) => {
+            write(stream, &frame).await?;
+            stream.write.shutdown().await?;
+            Ok(Answered::Introduced)
+        }
+        Err(rejection) => Err(reject(stream, rejection).await),
+    }
+}
+
+/// Sends the dialer's first frame and reads what comes back, which a refusal may be.
+async fn ask(
+    stream: &mut Duplex,
+    frame: &[u8],
+    answer_max: usize,
+) -> Result<(Kind, Vec<u8>), HandshakeError> {
+    write(stream, frame).await?;
+    let (kind, body) = read_frame(stream, answer_max).await?;
+    match kind {
+        Kind::Reject => Err(HandshakeError::RejectedByPeer(rejection(&body)?)),
+        Kind::Welcome | Kind::Introduced => Ok((kind, body)),
+        Kind::Lane(_) | Kind::Hello | Kind::Introduce | Kind::Close | Kind::Seen => {
+            Err(unexpected(kind))
+        }
+    }
+}
+
+/// Checks the protocol that the listener names: it follows from both ends' claims.
+fn agree(named: u16, expected: u16) -> Result<(), Rejection> {
+    if named == expected {
+        return Ok(());
+    }
+    let text = format!("agreed on {named} where {expected} follows");
+    Err(RejectReason::Protocol.because(text))
+}
+
+fn agreed(peer: Peer, claims: &Claims, limits: &Limits) -> Agreed {
+    Agreed {
+        peer,
+        frame_bytes_max: limits.frame_bytes_max.min(claims.frame_bytes_max()),
+    }
+}
+
+fn unexpected(kind: Kind) -> HandshakeError {
+    ProtocolError::Unexpected { kind: kind.code() }.into()
+}
+
+async fn write(stream: &mut Duplex, frame: &[u8]) -> Result<(), HandshakeError> {
+    stream.write.write_all(frame).await?;
+    stream.write.flush().await?;
+    Ok(())
 }
 
 /// Decodes the body of a Reject. That of an outlived node has a third field.
@@ -209,6 +242,16 @@ pub(crate) fn closing(body: &[u8]) -> Result<Explanation, ProtocolError> {
         code,
         text: clean(&text),
     })
+}
+
+/// Decodes the body of a Seen: how much bulk the other end has seen.
+pub(crate) fn seen(body: &[u8]) -> Result<u64, ProtocolError> {
+    decode(Kind::Seen, body)
+}
+
+/// Builds the body of a Seen.
+pub(crate) fn seen_body(bytes: u64) -> Vec<u8> {
+    postcard::to_stdvec(&bytes).expect("plain data into memory always encodes")
 }
 
 /// Builds a Close or a Reject.
@@ -243,22 +286,17 @@ async fn reject(stream: &mut Duplex, rejection: Rejection) -> HandshakeError {
     HandshakeError::RejectedPeer(rejection)
 }
 
-fn hello(introduction: &Introduction) -> Vec<u8> {
-    encode(Kind::Hello, &MAGIC, introduction)
-}
-
-fn introduction(body: &[u8]) -> Result<Introduction, ProtocolError> {
+/// Returns what stands behind the eight bytes that say which protocol this is.
+fn behind_magic(kind: Kind, body: &[u8]) -> Result<&[u8], ProtocolError> {
     let Some((magic, rest)) = body.split_first_chunk::<8>() else {
-        return Err(ProtocolError::Malformed {
-            kind: Kind::Hello.code(),
-        });
+        return Err(ProtocolError::Malformed { kind: kind.code() });
     };
     if *magic != MAGIC {
         return Err(ProtocolError::Magic {
             got: u64::from_be_bytes(*magic),
         });
     }
-    decode(Kind::Hello, rest)
+    Ok(rest)
 }
 
 fn encode(kind: Kind, prefix: &[u8], body: &impl Serialize) -> Vec<u8> {
@@ -333,17 +371,7 @@ async fn read_frame(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn identity() -> Identity {
-        Identity {
-            cluster: 0xc1,
-            node: NodeId(3),
-            epoch: 9,
-            boot: 0xb0,
-            config_hash: 0xcf,
-            protocol: (1, 4),
-        }
-    }
+    use crate::claims::tests::identity;
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -351,9 +379,9 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_every_handshake_frame() {
-        let words = Introduction::of(&identity(), &Limits::default());
+        let words = Claims::of(&identity(), &Limits::default());
         assert_eq!(
-            hex(&hello(&words)),
+            hex(&encode(Kind::Hello, &MAGIC, &words)),
             "0000001d011000001a4b93ac524144584d4553480104c1010309b001cf01808040"
         );
         assert_eq!(
@@ -375,54 +403,21 @@ mod tests {
             hex(&explain(Kind::Close, 1, "bye")),
             "0000000d01130000ef13df3e0103627965"
         );
-    }
-
-    #[test]
-    fn the_highest_common_protocol_is_agreed() {
-        let check = |mine, theirs: (u16, u16)| {
-            let me = Identity {
-                protocol: mine,
-                node: NodeId(4),
-                ..identity()
-            };
-            Introduction::of(
-                &Identity {
-                    protocol: theirs,
-                    ..identity()
-                },
-                &Limits::default(),
-            )
-            .check(&me)
-        };
-        assert_eq!(check((1, 4), (1, 4)), Ok(4));
-        assert_eq!(check((1, 4), (3, 9)), Ok(4));
-        assert_eq!(check((2, 9), (1, 3)), Ok(3));
-        assert_eq!(check((3, 3), (3, 3)), Ok(3));
+        let request: &[u8] = b"let me in";
         assert_eq!(
-            check((1, 2), (3, 4)).unwrap_err().reason,
-            RejectReason::Protocol
+            hex(&encode(Kind::Introduce, &MAGIC, &(words, request))),
+            "000000270114000061878974524144584d4553480104c1010309b001cf01808040096c6574206d6520696e"
         );
+        let answer: &[u8] = b"come";
         assert_eq!(
-            check((5, 6), (1, 4)).unwrap_err().reason,
-            RejectReason::Protocol
+            hex(&encode(Kind::Introduced, &[], &(words, 2u16, answer))),
+            "0000001b01150000d8b757810104c1010309b001cf018080400204636f6d65"
         );
-    }
-
-    #[test]
-    fn another_cluster_is_told_so_before_anything_else() {
-        let me = Identity {
-            cluster: 1,
-            ..identity()
-        };
-        let them = Introduction::of(
-            &Identity {
-                config_hash: 0,
-                protocol: (9, 9),
-                ..identity()
-            },
-            &Limits::default(),
-        );
-        assert_eq!(them.check(&me).unwrap_err().reason, RejectReason::Cluster);
+        let mut frame = vec![0; HEADER_BYTES];
+        frame.extend(seen_body(300));
+        frame::seal(&mut frame, Kind::Seen);
+        assert_eq!(hex(&frame), "0000000a011600003b6ef4e2ac02");
+        assert_eq!(seen(&frame[HEADER_BYTES..]), Ok(300));
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Rejection;
+use crate::error::{RejectReason, Rejection};
+use crate::tls::Name;
 
 /// The name of a node. Opaque here; unique in a cluster. Of two nodes the lower one dials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,6 +60,29 @@ impl fmt::Display for Peer {
     }
 }
 
+/// A node that introduces itself: nobody has to know it yet, and no connection comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newcomer {
+    /// What it claims to be: of this cluster, with the same settings and a common protocol, and not this end.
+    pub peer: Peer,
+    /// What its certificate says; `None` where there is none. Cluster and rank in it fit.
+    pub name: Option<Name>,
+}
+
+impl Newcomer {
+    /// Checks that its certificate, where it has one, is of a node with that role.
+    ///
+    /// Errors: the rejection to answer with.
+    pub fn prove_role(&self, role: &str) -> Result<(), Rejection> {
+        match &self.name {
+            Some(name) if !name.has_role(role) => Err(RejectReason::CertRole.because(format!(
+                "the certificate is of {name}, the claim is the role {role}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// This end of the handshakes of one listener or dial: who it is now, and whom it lets in.
 ///
 /// Asked once per handshake, so an answer may change at run time. [`Identity`] itself implements it and lets
@@ -73,6 +97,14 @@ pub trait Local: Send + Sync + 'static {
     fn admit(&self, peer: &Peer) -> Result<(), Rejection> {
         let _ = peer;
         Ok(())
+    }
+
+    /// Answers a newcomer that introduces itself. `request` and the answer are the layer above's. Must not block.
+    ///
+    /// Errors: the rejection is sent to the newcomer and counted on both sides.
+    fn introduce(&self, newcomer: &Newcomer, request: &[u8]) -> Result<Vec<u8>, Rejection> {
+        let _ = (newcomer, request);
+        Err(RejectReason::Introduction.because("this end takes no introductions"))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::frame::{self, HEADER_BYTES, Kind, Parsed};
 use crate::handler::{Handler, Verdict};
 use crate::handshake;
 use crate::identity::Peer;
+use crate::lane::Lane;
 use crate::limits::READ_BUFFER_MIN;
 
 /// The reading half of a connection.
@@ -26,6 +27,10 @@ pub(crate) struct Inbound {
     chunk: usize,
     /// Whole frames may be left in the buffer: the handler had no room for them.
     paused: bool,
+    /// Bulk that was delivered, headers included. Unit: bytes.
+    bulk: u64,
+    /// What the other end said last that it has seen of our bulk.
+    seen: Option<u64>,
 }
 
 impl Inbound {
@@ -37,7 +42,19 @@ impl Inbound {
             payload_max,
             chunk,
             paused: false,
+            bulk: 0,
+            seen: None,
         }
+    }
+
+    /// Returns how much bulk was delivered so far. Unit: bytes.
+    pub(crate) fn bulk_delivered(&self) -> u64 {
+        self.bulk
+    }
+
+    /// Returns, once, what the other end said last that it has seen.
+    pub(crate) fn take_seen(&mut self) -> Option<u64> {
+        self.seen.take()
     }
 
     /// Reads once and delivers every whole frame. `Pending` when nothing came, or the handler has no room.
@@ -96,7 +113,22 @@ impl Inbound {
                         break Poll::Ready(Err(CloseReason::Handler(why)));
                     }
                     self.start += total;
+                    if lane == Lane::Bulk {
+                        self.bulk += total as u64;
+                    }
                 }
+                Ok(Parsed::Frame {
+                    kind: Kind::Seen,
+                    payload,
+                    total,
+                }) => match handshake::seen(payload) {
+                    Ok(seen) => {
+                        frames[Lane::Control.index()] += 1;
+                        self.seen = Some(seen);
+                        self.start += total;
+                    }
+                    Err(error) => break Poll::Ready(Err(CloseReason::Protocol(error))),
+                },
                 Ok(Parsed::Frame { kind, payload, .. }) => {
                     break Poll::Ready(Err(ending(kind, payload)));
                 }
@@ -155,9 +187,12 @@ fn ending(kind: Kind, payload: &[u8]) -> CloseReason {
             text: explanation.text,
         }),
         Kind::Reject => handshake::rejection(payload).map(CloseReason::Rejected),
-        Kind::Lane(_) | Kind::Hello | Kind::Welcome => {
-            Err(ProtocolError::Unexpected { kind: kind.code() })
-        }
+        Kind::Lane(_)
+        | Kind::Hello
+        | Kind::Welcome
+        | Kind::Introduce
+        | Kind::Introduced
+        | Kind::Seen => Err(ProtocolError::Unexpected { kind: kind.code() }),
     };
     reason.unwrap_or_else(CloseReason::Protocol)
 }
@@ -167,7 +202,6 @@ mod tests {
     use super::*;
     use crate::frame::seal;
     use crate::identity::NodeId;
-    use crate::lane::Lane;
     use std::sync::Mutex;
     use std::task::Waker;
 

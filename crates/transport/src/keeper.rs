@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::connection::Connection;
 use crate::counters::add;
 use crate::driver::Ending;
-use crate::error::{CloseReason, ConnectError, HandshakeError, RejectReason, Rejection};
+use crate::error::{CloseReason, ConnectError, RejectReason, Rejection};
 use crate::handler::Handler;
 use crate::identity::{Identity, Local, NodeId, Peer};
 use crate::lane_queue::lock;
@@ -56,12 +56,15 @@ impl Link {
         lock(&self.live).clone()
     }
 
-    pub(crate) fn set_address(&self, address: String) {
+    /// Changes where the peer is dialed. Returns whether it was elsewhere.
+    pub(crate) fn set_address(&self, address: String) -> bool {
         let mut current = lock(&self.address);
-        if *current != address {
+        let changed = *current != address;
+        if changed {
             *current = address;
             self.changed.notify_one();
         }
+        changed
     }
 
     /// Hands an accepted connection over.
@@ -107,7 +110,7 @@ impl Local for Dial {
             let text = format!("dialed node {node} and got node {}", peer.node);
             return Err(RejectReason::WrongNode.because(text));
         }
-        self.inner.judge_epoch(&self.link, peer.epoch)
+        self.inner.judge(&self.link, peer)
     }
 }
 
@@ -183,12 +186,8 @@ impl Keeper {
                 Err(error) => {
                     add(&counters.dials_failed, 1);
                     self.log(&error, &mut last);
-                    if let ConnectError::Handshake {
-                        source: HandshakeError::RejectedByPeer(why),
-                        ..
-                    } = &error
-                    {
-                        self.outlived(why);
+                    if let Some(why) = error.refusal() {
+                        self.refused(why);
                     }
                 }
             }
@@ -196,8 +195,9 @@ impl Keeper {
         }
     }
 
-    /// Passes on that a peer knows a later life of this node.
-    fn outlived(&self, why: &Rejection) {
+    /// Passes on that the peer refused this node, and that it knows a later life of it.
+    fn refused(&self, why: &Rejection) {
+        self.inner.handler.on_refused(self.link.node, why);
         if why.reason == RejectReason::Outlived {
             self.inner.handler.on_outlived(why.known_epoch);
         }
@@ -248,7 +248,7 @@ impl Keeper {
         tracing::info!(%peer, %why, "link down");
         handler.on_down(peer, &why);
         if let CloseReason::Rejected(why) = &why {
-            self.outlived(why);
+            self.refused(why);
         }
         replacement
     }

@@ -34,6 +34,8 @@ pub(crate) struct LaneQueue {
     queued: AtomicUsize,
     /// A frame was refused since the lane last had room.
     refused: AtomicBool,
+    /// A frame was refused since the lane was last found drained.
+    overflowed: AtomicBool,
 }
 
 impl LaneQueue {
@@ -44,6 +46,7 @@ impl LaneQueue {
             pending: Mutex::default(),
             queued: AtomicUsize::new(0),
             refused: AtomicBool::new(false),
+            overflowed: AtomicBool::new(false),
         }
     }
 
@@ -53,6 +56,16 @@ impl LaneQueue {
 
     /// Encodes a frame of `len` bytes payload behind those that wait.
     pub(crate) fn push(&self, len: usize, encode: impl FnOnce(&mut [u8])) -> Result<(), SendError> {
+        self.push_kind(Kind::Lane(self.lane), len, encode)
+    }
+
+    /// Encodes a frame that travels in this lane and is the connection's own.
+    pub(crate) fn push_kind(
+        &self,
+        kind: Kind,
+        len: usize,
+        encode: impl FnOnce(&mut [u8]),
+    ) -> Result<(), SendError> {
         let total = HEADER_BYTES + len;
         let mut pending = lock(&self.pending);
         // spec: LANE-3
@@ -61,7 +74,7 @@ impl LaneQueue {
         pending.bytes.truncate(start);
         pending.bytes.resize(start + total, 0);
         encode(&mut pending.bytes[start + HEADER_BYTES..]);
-        frame::seal(&mut pending.bytes[start..], Kind::Lane(self.lane));
+        frame::seal(&mut pending.bytes[start..], kind);
         pending.whole = start + total;
         pending.frames += 1;
         self.queued.fetch_add(total, SeqCst);
@@ -79,6 +92,7 @@ impl LaneQueue {
         if queued + total <= self.bytes_max {
             return Ok(());
         }
+        self.overflowed.store(true, SeqCst);
         Err(SendError::Full {
             lane: self.lane,
             queued,
@@ -103,6 +117,22 @@ impl LaneQueue {
     pub(crate) fn written(&self, bytes: usize) -> bool {
         let left = self.queued.fetch_sub(bytes, SeqCst) - bytes;
         left <= self.bytes_max / 2 && self.refused.load(SeqCst) && self.refused.swap(false, SeqCst)
+    }
+
+    /// Returns whether a frame was refused since the lane was last found drained.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.overflowed.load(SeqCst)
+    }
+
+    /// Finds out whether less than a quarter of the lane's bound is left. What overflowed before is forgotten then.
+    pub(crate) fn has_drained(&self) -> bool {
+        let drained = || self.queued() <= self.bytes_max / 4;
+        if !drained() {
+            return false;
+        }
+        self.overflowed.store(false, SeqCst);
+        // A refusal between the two looks left a full lane behind.
+        drained()
     }
 }
 
@@ -169,6 +199,21 @@ mod tests {
         assert!(queue.written(20), "half is free and someone was refused");
         assert!(!queue.written(40), "room is told once");
         queue.push(10, |_| ()).unwrap();
+    }
+
+    #[test]
+    fn an_overflow_is_over_when_a_quarter_is_left() {
+        let queue = LaneQueue::new(Lane::Data, 100);
+        assert!(queue.has_drained() && !queue.has_overflowed());
+        queue.push(88, |_| ()).unwrap();
+        assert!(!queue.has_overflowed(), "full is not too full");
+        assert!(queue.push(0, |_| ()).is_err());
+        assert!(queue.has_overflowed() && !queue.has_drained());
+        queue.take(&mut Vec::new());
+        queue.written(74);
+        assert!(queue.has_overflowed() && !queue.has_drained());
+        queue.written(1);
+        assert!(queue.has_drained() && !queue.has_overflowed());
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod counters;
 
 mod stream;
 
+mod claims;
 mod frame;
 mod handshake;
 
@@ -35,6 +36,7 @@ mod lane_queue;
 
 mod inbound;
 mod outbound;
+mod window;
 
 mod connection;
 mod driver;
@@ -60,7 +62,7 @@ pub use error::{
     RejectReason, Rejection, SendError,
 };
 pub use handler::{Handler, Verdict};
-pub use identity::{Identity, Local, NodeId, Peer};
+pub use identity::{Identity, Local, Newcomer, NodeId, Peer};
 pub use lane::Lane;
 pub use limits::{Limits, LimitsError};
 pub use links::{LinkHandler, Links};

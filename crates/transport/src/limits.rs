@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::error::ConnectError;
 use crate::frame::HEADER_BYTES;
 use crate::lane::Lane;
 
@@ -18,6 +19,8 @@ pub struct Limits {
     pub frame_bytes_max: usize,
     /// Largest payload of a handshake frame, in bytes. Default 4 KiB; 512 to `frame_bytes_max`.
     pub handshake_bytes_max: usize,
+    /// Largest answer to an introduction, in bytes. Default 256 KiB; `handshake_bytes_max` to 64 MiB.
+    pub introduction_bytes_max: usize,
     /// A peer that has not shaken hands after this is dropped. Default 5 s.
     pub handshake_timeout: Duration,
     /// A dial that has no answer of the network after this has failed. Default 3 s.
@@ -31,6 +34,11 @@ pub struct Limits {
     pub write_chunk: usize,
     /// The buffer that the reader grows to by itself, in bytes. Default 256 KiB; at least 1 KiB.
     pub read_chunk: usize,
+    /// Bulk that may be on its way at once, in bytes: written, and not yet seen by the other end. Default 256 KiB; 8 KiB
+    /// to 64 MiB. It begins at 64 KiB and is less where bulk queues up on the way; one frame may go beyond it.
+    ///
+    /// This bounds the wait of a control frame wherever the bottleneck is. Smaller: less throughput over long ways.
+    pub bulk_window_bytes_max: usize,
     /// `TCP_NOTSENT_LOWAT`: unsent bytes that the kernel may hold. Default 128 KiB.
     ///
     /// What the kernel holds cannot be overtaken, so this bounds the wait of a control frame. Linux only.
@@ -56,12 +64,20 @@ pub struct Limits {
 
 /// Text of a rejection or of a reason for closing, in bytes; the rest is cut off.
 pub(crate) const TEXT_BYTES_MAX: usize = 200;
+/// What stands before the request of an introduction, in bytes: magic, claims and a length, each number at its longest.
+pub(crate) const CLAIMS_BYTES_MAX: usize = 96;
 /// What a peer may send before its TLS session stands, in bytes: a chain of a few certificates.
 pub(crate) const TLS_HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
 /// The largest file of a certificate, a key or CAs, in bytes.
 pub(crate) const CREDENTIAL_FILE_BYTES_MAX: usize = 1024 * 1024;
 /// First buffer of a reader, in bytes: an idle connection stays small.
 pub(crate) const READ_BUFFER_MIN: usize = 16 * 1024;
+/// The bulk window of a connection that has just begun, in bytes.
+pub(crate) const BULK_WINDOW_START: u64 = 64 * 1024;
+/// The bulk window is never less, in bytes: what fills a slow way must not stop.
+pub(crate) const BULK_WINDOW_MIN: u64 = 8 * 1024;
+/// Writes of bulk whose times are remembered until they are seen. Between them, times are not measured.
+pub(crate) const BULK_MARKS_MAX: usize = 64;
 /// A drained lane keeps a buffer of this capacity, in bytes, and gives back a larger one.
 pub(crate) const LANE_BUFFER_KEPT: usize = 1024 * 1024;
 /// Reads in one turn of a connection's task, so that no connection starves the others of its thread.
@@ -74,11 +90,13 @@ impl Default for Limits {
         Limits {
             frame_bytes_max: 1024 * 1024,
             handshake_bytes_max: 4 * 1024,
+            introduction_bytes_max: 256 * 1024,
             handshake_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(3),
             lane_bytes_max: [256 * 1024, 4 * 1024 * 1024, 4 * 1024 * 1024],
             write_chunk: 64 * 1024,
             read_chunk: 64 * 1024,
+            bulk_window_bytes_max: 256 * 1024,
             notsent_bytes_max: 128 * 1024,
             silence_max: Duration::from_secs(3),
             linger: Duration::from_millis(250),
@@ -137,11 +155,23 @@ impl Limits {
             512,
             self.frame_bytes_max,
         )?;
+        bytes(
+            "introduction_bytes_max",
+            self.introduction_bytes_max,
+            self.handshake_bytes_max,
+            64 * MIB,
+        )?;
         for lane in self.lane_bytes_max {
             bytes("lane_bytes_max", lane, 2 * HEADER_BYTES, 1024 * MIB)?;
         }
         bytes("write_chunk", self.write_chunk, 1024, 64 * MIB)?;
         bytes("read_chunk", self.read_chunk, 1024, 64 * MIB)?;
+        bytes(
+            "bulk_window_bytes_max",
+            self.bulk_window_bytes_max,
+            8 * 1024,
+            64 * MIB,
+        )?;
         bytes(
             "notsent_bytes_max",
             self.notsent_bytes_max,
@@ -171,6 +201,19 @@ impl Limits {
             self.backoff_min.as_millis(),
             3_600_000,
         )
+    }
+
+    /// Checks the limits, and that an introduction with this request fits into a handshake frame.
+    pub(crate) fn check_introduction(&self, request: &[u8]) -> Result<(), ConnectError> {
+        self.check()?;
+        let max = self.handshake_bytes_max - CLAIMS_BYTES_MAX;
+        if request.len() <= max {
+            return Ok(());
+        }
+        Err(ConnectError::TooLarge {
+            length: request.len(),
+            max,
+        })
     }
 
     /// The largest payload that this end can put into `lane`.

@@ -13,10 +13,11 @@ use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::driver::Ending;
 use crate::error::{
-    AcceptError, CloseReason, HandshakeError, ListenError, RejectReason, Rejection, SendError,
+    AcceptError, CloseReason, ConnectError, HandshakeError, ListenError, RejectReason, Rejection,
+    SendError,
 };
 use crate::handler::{Handler, Verdict};
-use crate::identity::{Identity, Local, NodeId, Peer};
+use crate::identity::{Identity, Local, Newcomer, NodeId, Peer};
 use crate::keeper::{self, Link};
 use crate::lane::Lane;
 use crate::lane_queue::lock;
@@ -38,6 +39,29 @@ pub trait LinkHandler: Handler {
     fn latest_epoch(&self, node: NodeId) -> u64 {
         let _ = node;
         0
+    }
+
+    /// Decides on a peer that passed every other check. `live` is the other end of the connection that this one would
+    /// replace, if there is one: as `boot` tells, the same process or another.
+    ///
+    /// Asked at every handshake, in either direction. Must not block.
+    /// Errors: the rejection is sent to the peer, counted on both sides, and the live connection stays.
+    fn admit(&self, peer: &Peer, live: Option<&Peer>) -> Result<(), Rejection> {
+        let _ = (peer, live);
+        Ok(())
+    }
+
+    /// Answers a node that introduces itself; see [`Links::introduce`]. Must not block.
+    ///
+    /// Errors: the rejection is sent to the newcomer and counted on both sides.
+    fn on_introduction(&self, newcomer: &Newcomer, request: &[u8]) -> Result<Vec<u8>, Rejection> {
+        let _ = (newcomer, request);
+        Err(RejectReason::Introduction.because("this node takes no introductions"))
+    }
+
+    /// `node` refused a connection of this end, or ended one by a refusal. It is dialed again all the same.
+    fn on_refused(&self, node: NodeId, why: &Rejection) {
+        let _ = (node, why);
     }
 
     /// A peer refused this end: it has seen this node in the later epoch `latest`. Only an epoch above that one,
@@ -120,7 +144,8 @@ impl Links {
 
     /// Sets the wanted peers and their addresses. Links to others are closed, new ones are begun.
     ///
-    /// A changed address counts from the next dial on; a live connection stays. This node itself is skipped.
+    /// Where this end dials, a changed address ends the connection to the old one: somebody else is the peer now. Where
+    /// it waits, the live connection stays. This node itself is skipped.
     /// Does nothing after [`Links::shutdown`]. Panics: outside a tokio runtime.
     pub fn set_peers(&self, peers: impl IntoIterator<Item = (NodeId, String)>) {
         let inner = &self.inner;
@@ -136,7 +161,12 @@ impl Links {
                 continue;
             }
             if let Some(kept) = gone.remove(&node) {
-                kept.link.set_address(address);
+                if kept.link.set_address(address)
+                    && me < node
+                    && let Some(live) = kept.link.live()
+                {
+                    live.close("the peer has another address now");
+                }
                 wanted.kept.insert(node, kept);
                 continue;
             }
@@ -165,6 +195,26 @@ impl Links {
         self.connection(node)
             .ok_or(SendError::Closed)?
             .try_send_with(lane, len, encode)
+    }
+
+    /// Introduces this node to whoever listens at `address`, and returns who that is and the answer.
+    ///
+    /// A node that is no wanted peer of anybody begins so. It makes no link: what the answer says, and whom the nodes
+    /// want from then on, is the layers' above. For the sizes see
+    /// [`Transport::introduce`](crate::Transport::introduce).
+    /// Errors: [`ConnectError`]; a refusal is [`ConnectError::refusal`].
+    pub async fn introduce(
+        &self,
+        address: &str,
+        request: &[u8],
+    ) -> Result<(Peer, Vec<u8>), ConnectError> {
+        let inner = &self.inner;
+        let local: Arc<dyn Local> = inner.clone();
+        let limits = inner.limits.clone();
+        inner
+            .transport
+            .introduce(address, local, limits, request)
+            .await
     }
 
     /// Returns the live connection to `node`, between its `on_up` and its `on_down`.
@@ -244,11 +294,20 @@ impl Inner {
         self.wanted.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What both directions ask last of a peer that is wanted.
+    pub(crate) fn judge(&self, link: &Link, peer: &Peer) -> Result<(), Rejection> {
+        self.judge_epoch(link, peer.epoch)?;
+        // spec: LINK-7
+        let live = link.live();
+        self.handler
+            .admit(peer, live.as_ref().map(Connection::peer))
+    }
+
     /// Refuses a life of a node that is over: a later one is connected, was connected, or was heard of.
     ///
     /// Where none is connected, the rejection names the latest: whose clock went back finds its way from there.
     // spec: LINK-4, LINK-6
-    pub(crate) fn judge_epoch(&self, link: &Link, epoch: u64) -> Result<(), Rejection> {
+    fn judge_epoch(&self, link: &Link, epoch: u64) -> Result<(), Rejection> {
         let node = link.node();
         let latest = link.seen().max(self.handler.latest_epoch(node));
         if epoch >= latest {
@@ -283,8 +342,13 @@ impl Local for Inner {
             return Err(RejectReason::ShuttingDown.because("shutting down"));
         }
         let (node, me) = (peer.node, self.identity().node);
-        let wanted = self.wanted();
-        let Some(kept) = wanted.kept.get(&node) else {
+        // Not held any longer: the handler may be changing what is wanted.
+        let kept = self
+            .wanted()
+            .kept
+            .get(&node)
+            .map(|kept| Arc::clone(&kept.link));
+        let Some(link) = kept else {
             return Err(RejectReason::UnknownNode.because(format!("node {me} has no peer {node}")));
         };
         if node > me {
@@ -292,7 +356,15 @@ impl Local for Inner {
                 RejectReason::WrongDirection.because(format!("node {me} dials node {node}"))
             );
         }
-        self.judge_epoch(&kept.link, peer.epoch)
+        self.judge(&link, peer)
+    }
+
+    // spec: SHAKE-9
+    fn introduce(&self, newcomer: &Newcomer, request: &[u8]) -> Result<Vec<u8>, Rejection> {
+        if self.stop.is_cancelled() {
+            return Err(RejectReason::ShuttingDown.because("shutting down"));
+        }
+        self.handler.on_introduction(newcomer, request)
     }
 }
 

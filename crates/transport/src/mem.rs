@@ -14,7 +14,7 @@ use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::error::{ConnectError, HandshakeError, ListenError};
 use crate::gate::{Gate, Source};
-use crate::identity::{Local, NodeId};
+use crate::identity::{Local, NodeId, Peer};
 use crate::lane_queue::lock;
 use crate::limits::Limits;
 use crate::stream::Duplex;
@@ -191,20 +191,40 @@ impl Transport for Mem {
         limits: Limits,
     ) -> Result<Connection, ConnectError> {
         limits.check()?;
-        let failed = |source| ConnectError::Io {
-            address: to.to_owned(),
-            source,
-        };
-        let stream = self
-            .network
-            .dial_raw(local.identity().node, to)
-            .map_err(failed)?;
+        let stream = self.open(local.identity().node, to)?;
         Connection::dial_over(stream, to, &*local, &limits, &self.counters)
             .await
             .map_err(|source| ConnectError::Handshake {
                 address: to.to_owned(),
                 source,
             })
+    }
+
+    async fn introduce(
+        &self,
+        to: &str,
+        local: Arc<dyn Local>,
+        limits: Limits,
+        request: &[u8],
+    ) -> Result<(Peer, Vec<u8>), ConnectError> {
+        limits.check_introduction(request)?;
+        let stream = self.open(local.identity().node, to)?;
+        Connection::introduce_over(stream, to, &*local, &limits, &self.counters, request)
+            .await
+            .map_err(|source| ConnectError::Handshake {
+                address: to.to_owned(),
+                source,
+            })
+    }
+}
+
+impl Mem {
+    fn open(&self, from: NodeId, to: &str) -> Result<Duplex, ConnectError> {
+        let failed = |source| ConnectError::Io {
+            address: to.to_owned(),
+            source,
+        };
+        self.network.dial_raw(from, to).map_err(failed)
     }
 }
 

@@ -6,12 +6,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
+use tokio::time::Instant;
 
 use crate::counters::{Counters, add};
 use crate::frame::sealed_length;
 use crate::lane::Lane;
 use crate::lane_queue::LaneQueue;
 use crate::limits::STEP_WRITES_MAX;
+use crate::window::Window;
 
 /// Frames taken out of a queue and not yet written.
 #[derive(Debug, Default)]
@@ -54,6 +56,8 @@ pub(crate) struct Outbound {
     /// Bytes were written that a stream with a buffer of its own may still hold.
     unflushed: bool,
     chunk: usize,
+    /// How much of the bulk lane may go.
+    window: Window,
 }
 
 /// What became of a step of the writer.
@@ -66,13 +70,14 @@ pub(crate) enum Wrote {
 }
 
 impl Outbound {
-    pub(crate) fn new(chunk: usize) -> Outbound {
+    pub(crate) fn new(chunk: usize, window: Window) -> Outbound {
         Outbound {
             lanes: Default::default(),
             last: Vec::new(),
             shut: false,
             unflushed: false,
             chunk,
+            window,
         }
     }
 
@@ -90,7 +95,8 @@ impl Outbound {
         for _ in 0..STEP_WRITES_MAX {
             // spec: LANE-2
             self.refill(queues, counters);
-            let (order, parts) = self.next_parts();
+            let bulk_max = self.bulk_max();
+            let (order, parts) = self.next_parts(bulk_max);
             if parts[0].is_empty() {
                 if self.unflushed {
                     ready!(Pin::new(stream).poll_flush(cx))?;
@@ -110,8 +116,21 @@ impl Outbound {
         Poll::Ready(Ok(Wrote::Some))
     }
 
-    /// Puts a last frame behind all that is queued.
+    /// Learns how much bulk the other end has seen. Returns whether that can be.
+    pub(crate) fn seen(&mut self, seen: u64) -> bool {
+        self.window.seen(seen, Instant::now())
+    }
+
+    /// Returns whether anything that is queued may be written now.
+    pub(crate) fn has_work(&self, queues: &[LaneQueue; Lane::COUNT]) -> bool {
+        let bulk = Lane::Bulk.index();
+        let may_go = |index: usize| index != bulk || self.window.room() > 0;
+        (0..Lane::COUNT).any(|index| queues[index].queued() > 0 && may_go(index))
+    }
+
+    /// Puts a last frame behind all that is queued. The other end is not listened to from here on.
     pub(crate) fn close_with(&mut self, frame: Vec<u8>) {
+        self.window.lift();
         self.last = frame;
     }
 
@@ -139,10 +158,27 @@ impl Outbound {
         }
     }
 
+    /// Bytes of the bulk lane that may go now, behind a torn frame of it: whole frames, as far as the window has room.
+    // spec: LANE-6
+    fn bulk_max(&mut self) -> usize {
+        let lane = &self.lanes[Lane::Bulk.index()];
+        let rest = &lane.rest()[lane.torn..];
+        let room = usize::try_from(self.window.room()).unwrap_or(usize::MAX);
+        let mut end = 0;
+        // What one write cannot hold is not looked at.
+        while end < room.min(self.chunk) && end < rest.len() {
+            end += sealed_length(&rest[end..]);
+        }
+        if end < rest.len() && end >= room {
+            self.window.is_closed();
+        }
+        end
+    }
+
     /// Chooses what one write offers: the rest of a torn frame, then control, data, bulk, together one chunk.
     ///
     /// A part may end inside a frame; it is then the last one, and its frame is torn.
-    fn next_parts(&self) -> ([usize; PARTS], [&[u8]; PARTS]) {
+    fn next_parts(&self, bulk_max: usize) -> ([usize; PARTS], [&[u8]; PARTS]) {
         let mut order = [0; PARTS];
         let mut parts: [&[u8]; PARTS] = [&[]; PARTS];
         let mut used = 0;
@@ -160,7 +196,10 @@ impl Outbound {
             used += 1;
         }
         for (index, lane) in self.lanes.iter().enumerate() {
-            let rest = &lane.rest()[lane.torn..];
+            let mut rest = &lane.rest()[lane.torn..];
+            if index == Lane::Bulk.index() {
+                rest = &rest[..rest.len().min(bulk_max)];
+            }
             let length = offer(rest);
             if length > 0 {
                 (order[used], parts[used]) = (index, &rest[..length]);
@@ -193,6 +232,9 @@ impl Outbound {
                 continue;
             }
             self.lanes[index].advance(part);
+            if index == Lane::Bulk.index() {
+                self.window.wrote(part, Instant::now());
+            }
             if queues[index].written(part) {
                 room(Lane::ALL[index]);
             }
@@ -296,7 +338,7 @@ mod tests {
         for seed in 0..200 {
             let mut random = fastrand::Rng::with_seed(seed);
             let queues = queues();
-            let mut outbound = Outbound::new(64);
+            let mut outbound = Outbound::new(64, Window::new(1 << 20));
             let mut socket = Fickle {
                 random: random.fork(),
                 written: Vec::new(),
@@ -340,7 +382,7 @@ mod tests {
         for seed in 0..100 {
             let mut random = fastrand::Rng::with_seed(seed);
             let queues = queues();
-            let mut outbound = Outbound::new(64);
+            let mut outbound = Outbound::new(64, Window::new(1 << 20));
             let mut socket = Fickle {
                 random: random.fork(),
                 written: Vec::new(),
@@ -371,7 +413,7 @@ mod tests {
     #[test]
     fn control_waits_for_one_frame_and_not_for_the_lane() {
         let queues = queues();
-        let mut outbound = Outbound::new(64);
+        let mut outbound = Outbound::new(64, Window::new(1 << 20));
         let mut socket = Fickle {
             random: fastrand::Rng::with_seed(1),
             written: Vec::new(),

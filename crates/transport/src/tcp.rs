@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::error::{ConnectError, HandshakeError, ListenError};
 use crate::gate::{Gate, Source};
-use crate::identity::Local;
+use crate::identity::{Local, Peer};
 use crate::limits::Limits;
 use crate::stream::Duplex;
 use crate::tls::{self, Credentials};
@@ -99,6 +99,35 @@ impl Transport for Tcp {
         limits: Limits,
     ) -> Result<Connection, ConnectError> {
         limits.check()?;
+        let open = self.open(to, &limits).await?;
+        // Boxed: the state of a session that begins is large, and every dial would carry it.
+        Connection::dial(Box::pin(open), to, &*local, &limits, &self.counters)
+            .await
+            .map_err(|source| handshake(to, source))
+    }
+
+    async fn introduce(
+        &self,
+        to: &str,
+        local: Arc<dyn Local>,
+        limits: Limits,
+        request: &[u8],
+    ) -> Result<(Peer, Vec<u8>), ConnectError> {
+        limits.check_introduction(request)?;
+        let open = Box::pin(self.open(to, &limits).await?);
+        Connection::introduce(open, to, &*local, &limits, &self.counters, request)
+            .await
+            .map_err(|source| handshake(to, source))
+    }
+}
+
+impl Tcp {
+    /// Connects to an address. The second step makes a byte stream of it, within the time limit of the handshake.
+    async fn open(
+        &self,
+        to: &str,
+        limits: &Limits,
+    ) -> Result<impl Future<Output = Result<Duplex, HandshakeError>> + use<>, ConnectError> {
         let address = || to.to_owned();
         let failed = |source| ConnectError::Io {
             address: address(),
@@ -109,22 +138,21 @@ impl Transport for Tcp {
             .await
             .map_err(|_| ConnectError::Timeout { address: address() })?
             .map_err(failed)?;
-        tune(&stream, &limits).map_err(failed)?;
-        let credentials = self.credentials.clone();
-        let opening = limits.clone();
-        let open = async move {
+        tune(&stream, limits).map_err(failed)?;
+        let (credentials, limits) = (self.credentials.clone(), limits.clone());
+        Ok(async move {
             match credentials {
                 None => Ok(duplex(stream)),
-                Some(credentials) => tls::connect(stream, credentials, opening).await,
+                Some(credentials) => tls::connect(stream, credentials, limits).await,
             }
-        };
-        // Boxed: the state of a session that begins is large, and every dial would carry it.
-        Connection::dial(Box::pin(open), to, &*local, &limits, &self.counters)
-            .await
-            .map_err(|source| ConnectError::Handshake {
-                address: address(),
-                source,
-            })
+        })
+    }
+}
+
+fn handshake(to: &str, source: HandshakeError) -> ConnectError {
+    ConnectError::Handshake {
+        address: to.to_owned(),
+        source,
     }
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::error::{AcceptError, ConnectError, ListenError};
-use crate::identity::Local;
+use crate::identity::{Local, Peer};
 use crate::limits::Limits;
 use crate::tls::CertificateStatus;
 
@@ -44,6 +44,20 @@ pub trait Transport: Send + Sync + 'static {
         local: Arc<dyn Local>,
         limits: Limits,
     ) -> Result<Connection, ConnectError>;
+
+    /// Dials an address, introduces this end to whoever listens there, and returns who that is and the answer. No
+    /// connection comes of it.
+    ///
+    /// `request` may have what [`Limits::handshake_bytes_max`] leaves, the answer has at most
+    /// [`Limits::introduction_bytes_max`] bytes. What they say is the layers' above.
+    /// Errors: [`ConnectError`]; nothing is left open. Dropping the future gives up.
+    async fn introduce(
+        &self,
+        to: &str,
+        local: Arc<dyn Local>,
+        limits: Limits,
+        request: &[u8],
+    ) -> Result<(Peer, Vec<u8>), ConnectError>;
 }
 
 /// What protects the connections of a transport.

@@ -231,7 +231,7 @@ async fn a_link_whose_reader_stands_still_goes_down_after_the_longest_silence() 
     let (mut one, mut two, proxy) = two(&limits).await;
     proxy.set(Condition::HELD);
     let stalled = Instant::now();
-    one.fill(TWO, Lane::Bulk).await;
+    one.fill(TWO, Lane::Data).await;
     assert_eq!(one.change().await, Heard::Down(TWO, "io"));
     let took = stalled.elapsed();
     assert!(took >= limits.silence_max, "{took:?}");
@@ -308,4 +308,60 @@ async fn urgent_frames_overtake_what_a_slow_way_holds_up() {
         asked.elapsed()
     );
     assert!(before * 32_000 < 1_500_000, "behind {before} frames");
+}
+
+/// Bulk without end and a control frame every 10 ms over a way of `rate` bytes a second: how late the control frames
+/// were, sorted, and the bulk that arrived a second.
+async fn under_bulk(rate: u64, lasts: Duration) -> (Vec<Duration>, f64) {
+    let (one, mut two, proxy) = two(&Limits::default()).await;
+    let rate = NonZeroU64::new(rate);
+    proxy.set(Condition::slow(Duration::ZERO, Duration::ZERO, rate));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let start = Instant::now();
+    let (mut next, mut asked) = (start, Vec::new());
+    let (mut late, mut bulk) = (Vec::new(), 0);
+    while start.elapsed() < lasts || late.len() < asked.len() {
+        let now = Instant::now();
+        if start.elapsed() < lasts {
+            while one.send(TWO, Lane::Bulk, 9, 16 * 1024).is_ok() {}
+            if now >= next {
+                one.send(TWO, Lane::Control, 1, 50).unwrap();
+                asked.push(now);
+                next = now + Duration::from_millis(10);
+            }
+        }
+        match tokio::time::timeout(Duration::from_millis(1), two.heard.recv()).await {
+            Ok(Some(Heard::Frame(Lane::Control, ..))) => late.push(asked[late.len()].elapsed()),
+            Ok(Some(Heard::Frame(Lane::Bulk, _, bytes))) if start.elapsed() < lasts => {
+                bulk += bytes
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    late.sort_unstable();
+    (late, bulk as f64 / lasts.as_secs_f64())
+}
+
+// spec: LANE-6
+#[tokio::test]
+async fn control_frames_stay_below_10_ms_while_bulk_fills_a_limited_way() {
+    for (rate, share) in [(2_000_000, 0.5), (10_000_000, 0.5), (40_000_000, 0.3)] {
+        let (late, bulk) = under_bulk(rate, Duration::from_secs(2)).await;
+        let at = |part: usize| late[(late.len() - 1) * part / 100];
+        println!(
+            "{rate} B/s: control frames late by p50 {:?}, p99 {:?}, max {:?}; bulk {bulk:.0} B/s",
+            at(50),
+            at(99),
+            at(100)
+        );
+        assert!(
+            at(50) < Duration::from_millis(10),
+            "{rate} B/s: {:?}",
+            at(50)
+        );
+        assert!(
+            bulk > rate as f64 * share,
+            "{rate} B/s: only {bulk} arrived"
+        );
+    }
 }

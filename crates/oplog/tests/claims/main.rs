@@ -10,6 +10,7 @@ mod incarnations;
 mod own_rank;
 mod pulls;
 mod snapshots;
+mod stable;
 
 use std::time::Duration;
 

@@ -6,6 +6,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::members_api::{
+    BadLink, BehindStatus, ForgetResponse, LagStatus, Lagging, LeaveRequest, LeaveResponse,
+    MemberStatus, MembersResponse, OtherView, RingCheck, RingCheckStatus,
+};
+
 /// Body of `POST /match` and `POST /route`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -217,21 +222,6 @@ pub struct EvictRequest {
     pub items: Vec<EvictItem>,
 }
 
-/// One member as a node sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberStatus {
-    /// Who.
-    pub rank: u16,
-    /// `prefill`, `decode` or `router`.
-    pub role: String,
-    /// Its mesh address.
-    pub address: String,
-    /// Its link is up and it is not silent.
-    pub up: bool,
-    /// It caught up.
-    pub ready: bool,
-}
-
 /// One log as a node has it. Nodes that agree print the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginStatus {
@@ -266,12 +256,30 @@ pub struct StatusResponse {
     pub version: String,
     /// It caught up.
     pub ready: bool,
+    /// Why not, in a sentence; absent when it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_ready: Option<String>,
     /// Time since the start.
     pub uptime_ms: u64,
     /// Tokens in a page.
     pub page_size: u16,
     /// Every member, by rank.
     pub members: Vec<MemberStatus>,
+    /// The set of members that this node takes for part of the cluster, as one number. Hexadecimal.
+    #[serde(default)]
+    pub view: String,
+    /// What the ring checks found.
+    #[serde(default)]
+    pub ring_check: RingCheckStatus,
+    /// Members that live and that this node reaches only through others: the link is bad.
+    #[serde(default)]
+    pub degraded_links: Vec<u16>,
+    /// How much the node doubts itself, 0 to 8: its verdicts on others take that many times longer.
+    #[serde(default)]
+    pub self_doubt: u32,
+    /// Logs of which this node lacks something, farthest behind first; the first 64.
+    #[serde(default)]
+    pub behind: Vec<BehindStatus>,
     /// Every log, by rank.
     pub origins: Vec<OriginStatus>,
     /// Resident memory of the process.

@@ -16,38 +16,32 @@ use transport::Security;
 
 use super::api::{
     Applied, CertificateStatus, EngineRequest, EngineResponse, EvictItem, EvictRequest,
-    HolderMatch, IndexStatus, ItemReceipt, MatchResponse, MemberStatus, OriginStatus, Position,
-    PrefixRequest, PublishItem, PublishRequest, PublishResponse, RouteChoice, RouteResponse,
-    SecurityStatus, StatusResponse, Stored, TierName,
+    HolderMatch, IndexStatus, ItemReceipt, MatchResponse, OriginStatus, Position, PrefixRequest,
+    PublishItem, PublishRequest, PublishResponse, RouteChoice, RouteResponse, SecurityStatus,
+    StatusResponse, Stored, TierName,
 };
+use super::members::{self, ms_since};
 use super::metrics;
+use super::reasons;
 use super::refusal::Refusal;
 use super::server::Admin;
 use crate::clock;
 use crate::core::Published;
 use crate::lookup::Lookup;
 
-const JOINING: &str = "joining: this node has not caught up with a ready peer yet";
 /// Items of one publish or evict request at most.
 const ITEMS_MAX: usize = 4_096;
 /// Records of one `/applied` answer at most.
 const APPLIED_MAX: usize = 65_536;
 
 type Body<T> = Result<Json<T>, JsonRejection>;
-type Answer<T> = Result<Json<T>, Refusal>;
+pub(crate) type Answer<T> = Result<Json<T>, Refusal>;
 
 pub(crate) async fn status(State(admin): State<Arc<Admin>>) -> Answer<StatusResponse> {
     let mesh = &admin.mesh;
     let report = mesh.report().await?;
     let config = mesh.config();
-    let address = |rank: Rank| config.members[usize::from(rank.0)].address.clone();
-    let members = report.status.members.iter().map(|member| MemberStatus {
-        rank: member.rank.0,
-        role: member.role.to_string(),
-        address: address(member.rank),
-        up: member.up,
-        ready: member.ready,
-    });
+    let now = clock::now();
     let origins = report
         .origins
         .iter()
@@ -63,14 +57,19 @@ pub(crate) async fn status(State(admin): State<Arc<Admin>>) -> Answer<StatusResp
     Ok(Json(StatusResponse {
         cluster: config.cluster.clone(),
         rank: config.me.0,
-        role: config.members[usize::from(config.me.0)].role.to_string(),
+        role: config.own().role.to_string(),
         incarnation: report.status.inc.0,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ready: report.status.ready,
-        uptime_ms: u64::try_from(clock::now().since(mesh.started()).as_millis())
-            .unwrap_or(u64::MAX),
+        not_ready: reasons::not_ready(&report.status, now),
+        uptime_ms: ms_since(mesh.started(), now),
         page_size: config.page_size,
-        members: members.collect(),
+        members: members::list(&report.status, now),
+        view: report.status.view.to_string(),
+        ring_check: members::ring_check(&report.status.check, now),
+        degraded_links: members::degraded(&report.status),
+        self_doubt: report.status.health,
+        behind: members::behind(&report.status),
         origins: origins.collect(),
         memory_bytes: metrics::resident_bytes(),
         index: IndexStatus {
@@ -129,14 +128,13 @@ pub(crate) async fn route(
     let mut lookup = admin.lookup()?;
     if !lookup.is_routable(admin.mesh.config().me) {
         admin.give_back(lookup);
-        return Err(Refusal::unavailable(JOINING));
+        return Err(not_ready(&admin).await?);
     }
     let namespace = read(&admin, &mut lookup, &request).await?;
     let (decision, explanation) = lookup.explain(namespace);
-    let config = admin.mesh.config();
     let choice = |choice: routing::Choice| RouteChoice {
         rank: choice.rank.0,
-        address: config.members[usize::from(choice.rank.0)].address.clone(),
+        address: lookup.address(choice.rank).unwrap_or_default(),
         matched_pages: choice.matched,
         reason: choice.reason.as_str().to_owned(),
     };
@@ -246,13 +244,21 @@ pub(crate) async fn readyz(State(admin): State<Arc<Admin>>) -> Result<&'static s
     if admin.mesh.report().await?.status.ready {
         Ok("ready\n")
     } else {
-        Err(Refusal::unavailable(JOINING))
+        Err(not_ready(&admin).await?)
     }
 }
 
+/// Says why this node takes no requests.
+async fn not_ready(admin: &Admin) -> Result<Refusal, Refusal> {
+    let status = admin.mesh.report().await?.status;
+    let why = reasons::not_ready(&status, clock::now());
+    let why = why.unwrap_or_else(|| "it has just become ready".to_owned());
+    Ok(Refusal::unavailable(format!("not ready: {why}")))
+}
+
 pub(crate) async fn unknown() -> impl IntoResponse {
-    let known =
-        "/status /match /route /publish /evict /engine/run /applied /metrics /healthz /readyz";
+    let known = "/status /members /members/leave /members/RANK/forget /match /route /publish /evict /engine/run \
+                 /applied /metrics /healthz /readyz";
     (
         StatusCode::NOT_FOUND,
         Refusal::not_found(format!("no such endpoint; there are {known}")),

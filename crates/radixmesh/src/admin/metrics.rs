@@ -2,15 +2,19 @@
 
 use std::fmt;
 
+use node::MemberView;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode as encode_text;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
+use topology::Reach;
 use transport::Security;
 
+use crate::clock;
 use crate::driver::Report;
 
 /// Returns the resident memory of this process, or 0 where the system does not tell.
@@ -96,8 +100,12 @@ impl Collector for Snapshot {
             .status
             .members
             .iter()
-            .filter(|member| member.up)
+            .filter(|member| member.view.direct())
             .count();
+        let count = |wanted: fn(&MemberView) -> bool| {
+            let members = report.status.members.iter();
+            members.filter(|member| wanted(&member.view)).count() as u64
+        };
         let gauges = [
             (
                 "ready",
@@ -106,8 +114,33 @@ impl Collector for Snapshot {
             ),
             (
                 "members_up",
-                "Members whose link is up, this node included",
+                "Members that live and whose link works, this node included",
                 up as u64,
+            ),
+            (
+                "members_routable",
+                "Members that requests may be routed to",
+                count(MemberView::routable),
+            ),
+            (
+                "members_degraded",
+                "Members that live and that only others reach",
+                count(|member| member.reach == Reach::Degraded),
+            ),
+            (
+                "members_slow",
+                "Members that do not keep up with what is sent to them",
+                count(|member| member.slow),
+            ),
+            (
+                "self_doubt",
+                "How much the node doubts itself, 0 to 8",
+                u64::from(report.status.health),
+            ),
+            (
+                "view_stable",
+                "1 when every member is known to have the view of this node",
+                u64::from(report.status.check.stable_view == Some(report.status.view)),
             ),
             ("index_nodes", "Runs of pages in the tree", index.nodes),
             ("index_pages", "Distinct pages in the tree", index.pages),
@@ -127,6 +160,14 @@ impl Collector for Snapshot {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
+        self.encode_members(&mut encoder)?;
+        if let Some(agreed_at) = report.status.check.agreed_at {
+            let age = clock::now().since(agreed_at).as_secs_f64();
+            let gauge = ConstGauge::new(age);
+            let help = "Seconds since a ring check agreed";
+            let kind = gauge.metric_type();
+            gauge.encode(encoder.encode_descriptor("ring_check_age_seconds", help, None, kind)?)?;
+        }
         if let Some(Security::Tls(certificate)) = &report.security {
             let gauge = ConstGauge::new(certificate.not_after_s);
             let help = "When the certificate in use ends, in seconds since 1970";
@@ -135,4 +176,49 @@ impl Collector for Snapshot {
         }
         Ok(())
     }
+}
+
+impl Snapshot {
+    /// The gauges that have a label for each member, log or status.
+    fn encode_members(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let status = &self.0.status;
+        let statuses = [
+            topology::Status::Alive,
+            topology::Status::Suspect,
+            topology::Status::Down,
+            topology::Status::Left,
+        ];
+        let members = statuses.map(|which| {
+            let such = |member: &&node::MemberStatus| member.view.status == which;
+            let count = status.members.iter().filter(such).count();
+            (which.to_string(), count as u64)
+        });
+        family(encoder, "members", "Members by status", "status", members)?;
+        let lags = status.members.iter().filter_map(|member| {
+            let lag = member.lag?;
+            Some((member.view.rank.to_string(), lag.ops))
+        });
+        let help = "Ops that a member lacked of what this node has, when it last said what it has";
+        family(encoder, "member_lag_ops", help, "rank", lags)?;
+        let behind = status.behind.iter();
+        let behind = behind.map(|log| (log.origin.rank.to_string(), log.ops()));
+        let help = "Ops of a log that this node lacks and somebody has";
+        family(encoder, "behind_ops", help, "origin", behind)
+    }
+}
+
+/// Encodes a gauge with one value for each value of a label.
+fn family(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    label: &str,
+    values: impl IntoIterator<Item = (String, u64)>,
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (value_of_label, value) in values {
+        let labels = [(label, value_of_label)];
+        ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
 }

@@ -6,7 +6,10 @@
 pub mod api;
 mod guard;
 mod handlers;
+mod members;
+mod members_api;
 mod metrics;
+mod reasons;
 mod refusal;
 mod server;
 mod token;

@@ -38,6 +38,13 @@ impl Refusal {
         }
     }
 
+    pub(crate) fn conflict(error: impl Into<String>) -> Self {
+        Refusal {
+            status: StatusCode::CONFLICT,
+            error: error.into(),
+        }
+    }
+
     pub(crate) fn wrong_method(error: impl Into<String>) -> Self {
         Refusal {
             status: StatusCode::METHOD_NOT_ALLOWED,

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::guard::guard;
 use super::handlers;
+use super::members;
 use super::refusal::Refusal;
 use crate::lookup::Lookup;
 use crate::mesh::Mesh;
@@ -118,6 +119,9 @@ impl Server {
 async fn serve(listener: tokio::net::TcpListener, admin: Arc<Admin>) -> io::Result<()> {
     let routes = Router::new()
         .route("/status", get(handlers::status))
+        .route("/members", get(members::members))
+        .route("/members/leave", post(members::leave))
+        .route("/members/{rank}/forget", post(members::forget))
         .route("/match", post(handlers::matches))
         .route("/route", post(handlers::route))
         .route("/publish", post(handlers::publish))

@@ -14,14 +14,14 @@ use crate::links::Links;
 use crate::transport::Transport;
 
 /// A node with links.
-struct Node {
-    links: Links,
-    record: Record,
-    handler: Arc<Recorder>,
-    transport: Arc<dyn Transport>,
+pub(super) struct Node {
+    pub(super) links: Links,
+    pub(super) record: Record,
+    pub(super) handler: Arc<Recorder>,
+    pub(super) transport: Arc<dyn Transport>,
 }
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     Limits {
         backoff_min: Duration::from_millis(2),
         backoff_max: Duration::from_millis(20),
@@ -29,7 +29,7 @@ fn limits() -> Limits {
     }
 }
 
-async fn node_at(rig: &dyn Rig, at: &str, identity: Identity) -> Node {
+pub(super) async fn node_at(rig: &dyn Rig, at: &str, identity: Identity) -> Node {
     let transport = rig.transport(identity.node);
     let (handler, record) = recorder();
     let links = Links::start(transport.clone(), at, identity, limits(), handler.clone())
@@ -43,12 +43,12 @@ async fn node_at(rig: &dyn Rig, at: &str, identity: Identity) -> Node {
     }
 }
 
-async fn node(rig: &dyn Rig, id: u64) -> Node {
+pub(super) async fn node(rig: &dyn Rig, id: u64) -> Node {
     node_at(rig, &rig.address(), identity(id)).await
 }
 
 impl Node {
-    fn wants(&self, others: &[(u64, &Node)]) {
+    pub(super) fn wants(&self, others: &[(u64, &Node)]) {
         let peer = |(id, node): &(u64, &Node)| (NodeId(*id), node.links.local_address().to_owned());
         self.links.set_peers(others.iter().map(peer));
     }
@@ -65,7 +65,7 @@ async fn two(rig: &dyn Rig) -> (Node, Node) {
 }
 
 /// Connects to `to` as `identity`, as a peer that does not use [`Links`].
-async fn intrude(
+pub(super) async fn intrude(
     rig: &dyn Rig,
     to: &Node,
     identity: Identity,
@@ -77,7 +77,12 @@ async fn intrude(
         .map_err(|error| (error, Arc::clone(transport.counters())))
 }
 
-async fn refused(rig: &dyn Rig, to: &Node, identity: Identity, reason: RejectReason) -> Rejection {
+pub(super) async fn refused(
+    rig: &dyn Rig,
+    to: &Node,
+    identity: Identity,
+    reason: RejectReason,
+) -> Rejection {
     let before = count(&*to.transport, "rejects_sent", reason.label());
     let told = match intrude(rig, to, identity).await {
         Err((
@@ -393,7 +398,8 @@ pub async fn ups_and_downs_alternate_under_churn(rig: &dyn Rig) {
                 up = false;
             }
             Heard::Frame(..) | Heard::Closed(_) => assert!(up, "{heard:?} while down"),
-            Heard::Room(_) => {}
+            Heard::Room(_) | Heard::Slow | Heard::Drained => {}
+            Heard::Introduction(..) | Heard::Refused(..) => panic!("{heard:?}"),
             Heard::Outlived(_) => panic!("outlived although all epochs are one"),
         }
     }

@@ -5,6 +5,7 @@
 //! Nothing here is for production; it is not behind a feature so that it cannot rot.
 
 mod frames;
+mod introductions;
 mod links;
 mod pressure;
 mod rig;
@@ -12,6 +13,7 @@ mod rubbish;
 mod shake;
 
 pub use frames::*;
+pub use introductions::*;
 pub use links::*;
 pub use pressure::*;
 pub use rig::Rig;
@@ -35,6 +37,7 @@ macro_rules! conformance_tests {
             a_connection_closed_before_its_start_tells_its_handler
             a_full_lane_refuses_and_tells_of_room
             a_slow_receiver_holds_up_its_sender_and_drains
+            a_peer_that_does_not_keep_up_is_told_once_and_so_is_its_end
             every_protocol_error_disconnects_by_name
             a_half_sent_frame_is_not_delivered
             an_oversize_length_is_refused_at_once
@@ -54,6 +57,12 @@ macro_rules! conformance_tests {
             a_peer_no_longer_wanted_goes_down_and_may_come_back
             ups_and_downs_alternate_under_churn
             links_carry_the_epoch_that_was_set
+            a_newcomer_introduces_itself_and_is_answered
+            introductions_are_refused_by_name_on_both_sides
+            introductions_are_bounded
+            a_rank_that_somebody_lives_in_is_not_taken_over
+            who_is_refused_hears_why_and_tries_again
+            a_peer_that_moved_is_dialed_at_its_new_address
         }
     };
     ($rig:expr => $($name:ident)*) => {

@@ -84,6 +84,51 @@ pub async fn a_slow_receiver_holds_up_its_sender_and_drains(rig: &dyn Rig) {
     assert_eq!(dialer.queued_bytes(Lane::Bulk), 0);
 }
 
+/// A data lane that refuses frames is told once, while control frames still pass; that it drained is told once, too.
+pub async fn a_peer_that_does_not_keep_up_is_told_once_and_so_is_its_end(rig: &dyn Rig) {
+    let Pair {
+        dialer, acceptor, ..
+    } = pair(rig, Limits::default()).await;
+    let (near, mut record) = recorder();
+    let (far, _far_record) = recorder();
+    far.stop();
+    dialer.start(near);
+    acceptor.start(far.clone());
+    let mut quiet = 0;
+    let mut heard = Vec::new();
+    while quiet < 20 {
+        match dialer.try_send_with(Lane::Data, 60_000, |_| ()) {
+            Ok(()) => quiet = 0,
+            Err(SendError::Full { .. }) => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                quiet += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+        heard.extend(std::iter::from_fn(|| record.try_next()));
+    }
+    let pressure = |heard: &[Heard]| -> Vec<Heard> {
+        let told = heard
+            .iter()
+            .filter(|heard| !matches!(heard, Heard::Room(_)));
+        told.cloned().collect()
+    };
+    // The network may have swallowed a lane's worth in between; the last word stands.
+    let told = pressure(&heard);
+    assert_eq!(told.last(), Some(&Heard::Slow), "{told:?}");
+    assert!(told.windows(2).all(|pair| pair[0] != pair[1]), "{told:?}");
+    send(&dialer, Lane::Control, b"still");
+    far.go_on();
+    loop {
+        match record.next().await {
+            Heard::Room(_) => {}
+            other => break assert_eq!(other, Heard::Drained),
+        }
+    }
+    let left = dialer.queued_bytes(Lane::Data);
+    assert!(left <= Limits::default().lane_bytes_max[1] / 4, "{left}");
+}
+
 /// Two hundred peers that say nothing are bounded in number and time, and hold up nobody.
 pub async fn silent_peers_do_not_stop_a_listener(rig: &dyn Rig) {
     let transport = rig.transport(NodeId(2));

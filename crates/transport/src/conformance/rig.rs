@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -10,9 +11,9 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::connection::Connection;
-use crate::error::{CloseReason, ConnectError};
+use crate::error::{CloseReason, ConnectError, RejectReason, Rejection};
 use crate::handler::{Handler, Verdict};
-use crate::identity::{Identity, Local, NodeId, Peer};
+use crate::identity::{Identity, Local, Newcomer, NodeId, Peer};
 use crate::lane::Lane;
 use crate::lane_queue::lock;
 use crate::limits::Limits;
@@ -124,6 +125,10 @@ pub(super) enum Heard {
     Room(Lane),
     Closed(CloseReason),
     Outlived(u64),
+    Slow,
+    Drained,
+    Introduction(NodeId, Vec<u8>),
+    Refused(NodeId, RejectReason),
 }
 
 /// A handler that writes down what it hears, and can be told to have no room.
@@ -131,6 +136,8 @@ pub(super) struct Recorder {
     heard: mpsc::UnboundedSender<Heard>,
     /// `None`: there is room.
     stopped: Mutex<Option<Vec<Waker>>>,
+    /// Another process does not replace a live one.
+    guards: AtomicBool,
 }
 
 /// What a recorder wrote down.
@@ -142,6 +149,7 @@ pub(super) fn recorder() -> (Arc<Recorder>, Record) {
         Arc::new(Recorder {
             heard,
             stopped: Mutex::new(None),
+            guards: AtomicBool::new(false),
         }),
         Record(record),
     )
@@ -156,6 +164,10 @@ impl Recorder {
         for waker in lock(&self.stopped).take().into_iter().flatten() {
             waker.wake();
         }
+    }
+
+    pub(super) fn guard_ranks(&self) {
+        self.guards.store(true, SeqCst);
     }
 
     fn hear(&self, heard: Heard) {
@@ -182,6 +194,14 @@ impl Handler for Recorder {
         self.hear(Heard::Room(lane));
     }
 
+    fn on_slow(&self, _: &Peer) {
+        self.hear(Heard::Slow);
+    }
+
+    fn on_drained(&self, _: &Peer) {
+        self.hear(Heard::Drained);
+    }
+
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut *lock(&self.stopped) {
             None => Poll::Ready(()),
@@ -204,6 +224,38 @@ impl LinkHandler for Recorder {
 
     fn on_outlived(&self, latest: u64) {
         self.hear(Heard::Outlived(latest));
+    }
+
+    fn on_refused(&self, node: NodeId, why: &Rejection) {
+        if why.reason != RejectReason::Outlived {
+            self.hear(Heard::Refused(node, why.reason));
+        }
+    }
+
+    fn admit(&self, peer: &Peer, live: Option<&Peer>) -> Result<(), Rejection> {
+        match live {
+            Some(live) if self.guards.load(SeqCst) && live.boot != peer.boot => {
+                let text = format!("node {} lives at {}", live.node, live.address);
+                Err(RejectReason::RankTaken.because(text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn on_introduction(&self, newcomer: &Newcomer, request: &[u8]) -> Result<Vec<u8>, Rejection> {
+        let node = newcomer.peer.node;
+        match request {
+            b"refuse" => {
+                let text = format!("node {node} lives elsewhere");
+                return Err(RejectReason::RankTaken.because(text));
+            }
+            b"large" => return Ok(vec![7; 256 * 1024 - 100]),
+            b"too large" => return Ok(vec![7; 256 * 1024]),
+            _ => {}
+        }
+        self.hear(Heard::Introduction(node, request.to_vec()));
+        let said = String::from_utf8_lossy(request);
+        Ok(format!("node {node} said {said}").into_bytes())
     }
 }
 
@@ -234,8 +286,8 @@ impl Record {
         loop {
             match self.next().await {
                 Heard::Up(peer) => return peer,
-                Heard::Closed(_) | Heard::Room(_) | Heard::Frame(..) | Heard::Outlived(_) => {}
-                other => panic!("heard {other:?} instead of an up"),
+                other @ Heard::Down(..) => panic!("heard {other:?} instead of an up"),
+                _ => {}
             }
         }
     }
@@ -244,8 +296,8 @@ impl Record {
         loop {
             match self.next().await {
                 Heard::Down(node, why) => return (node, why),
-                Heard::Closed(_) | Heard::Room(_) | Heard::Frame(..) | Heard::Outlived(_) => {}
-                other => panic!("heard {other:?} instead of a down"),
+                other @ Heard::Up(_) => panic!("heard {other:?} instead of a down"),
+                _ => {}
             }
         }
     }

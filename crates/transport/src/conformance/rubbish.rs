@@ -100,6 +100,8 @@ pub async fn every_protocol_error_disconnects_by_name(rig: &dyn Rig) {
         ("checksum", bent(data, b"x", |frame| frame[8] ^= 1)),
         ("unexpected", sealed(Kind::Hello, b"")),
         ("unexpected", sealed(Kind::Welcome, b"")),
+        ("unexpected", sealed(Kind::Introduce, b"")),
+        ("unexpected", sealed(Kind::Introduced, b"")),
         ("malformed", sealed(Kind::Close, b"")),
         ("malformed", sealed(Kind::Reject, &[0x80])),
         ("trailing", close(&[0])),

@@ -61,7 +61,8 @@ impl Name {
     }
 
     /// Returns whether it is the name of a node with that role.
-    pub(crate) fn has_role(&self, role: &str) -> bool {
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
         self.role == utf8_percent_encode(role, RESERVED).to_string()
     }
 }

@@ -58,9 +58,14 @@ impl Proof {
         Ok(Proof { name, ours })
     }
 
+    /// Returns the one name in the certificate, if it has exactly one.
+    pub(crate) fn name(&self) -> Option<&Name> {
+        self.name.as_ref()
+    }
+
     /// Checks the claim to be `node` of this cluster.
     // spec: TLS-3
-    pub(crate) fn check(&self, node: NodeId) -> Result<(), Rejection> {
+    pub(crate) fn check_node(&self, node: NodeId) -> Result<(), Rejection> {
         let Some(name) = &self.name else {
             return Err(RejectReason::CertName
                 .because("the certificate has not one URI radixmesh://cluster/role/rank"));
@@ -75,10 +80,17 @@ impl Proof {
                 "the certificate is of {name}, the claim is node {node}"
             )));
         }
-        match self.ours.role_of(node) {
-            Some(role) if !name.has_role(&role) => Err(RejectReason::CertRole.because(format!(
-                "the certificate is of {name}, node {node} is {role}"
-            ))),
+        Ok(())
+    }
+
+    /// Checks the role of a node that claims to be `node` and is known here.
+    // spec: TLS-3
+    pub(crate) fn check_role(&self, node: NodeId) -> Result<(), Rejection> {
+        match (&self.name, self.ours.role_of(node)) {
+            (Some(name), Some(role)) if !name.has_role(&role) => Err(RejectReason::CertRole
+                .because(format!(
+                    "the certificate is of {name}, node {node} is {role}"
+                ))),
             _ => Ok(()),
         }
     }

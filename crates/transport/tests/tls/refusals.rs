@@ -8,10 +8,10 @@ use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-use transport::tls::TlsError;
+use transport::tls::{Credentials, TlsError};
 use transport::{
     AcceptError, ConnectError, Connection, Counters, Duplex, HandshakeError, Identity, Limits,
-    Listener, NodeId, RejectReason, Tcp, Transport,
+    Listener, Local, Newcomer, NodeId, RejectReason, Rejection, Tcp, Transport,
 };
 
 use crate::pki::{Ca, Wish};
@@ -355,4 +355,60 @@ async fn a_handshake_frame_above_its_limit_is_refused_inside_a_session_too() {
     let ((), refused) = within(async { tokio::join!(send, port.refused()) }).await;
     assert!(matches!(refused, HandshakeError::Protocol(_)), "{refused}");
     assert_eq!(port.count("protocol_errors", "too_long"), 1);
+}
+
+/// A newcomer proves who it is before the layer above hears of it; what role it may have is that layer's to compare.
+#[tokio::test]
+async fn a_newcomer_has_to_prove_its_rank_and_its_role() {
+    struct Open;
+    impl Local for Open {
+        fn identity(&self) -> Identity {
+            identity(2)
+        }
+        fn introduce(&self, newcomer: &Newcomer, role: &[u8]) -> Result<Vec<u8>, Rejection> {
+            newcomer.prove_role(std::str::from_utf8(role).unwrap())?;
+            Ok(b"welcome".to_vec())
+        }
+    }
+    let ca = Ca::new();
+    let tcp = Tcp::with_tls(ca.node(2));
+    let listening = tcp.listen("127.0.0.1:0", Arc::new(Open), Limits::default());
+    let mut listener = listening.await.unwrap();
+    let address = listener.local_address();
+    // The listener knows node 1 as prefill: that a newcomer is something else now is for the layer above to judge.
+    let files = ca.issue("decode", &Wish::named(&["radixmesh://test/decode/1"]));
+    let name = transport::tls::Name::new("test", "decode", NodeId(1));
+    let decode = Credentials::open(files, name, Box::new(|_| None)).unwrap();
+    let newcomer = Tcp::with_tls(Arc::new(decode));
+    let mut introduce = async |node, role: &str| {
+        let request = role.as_bytes();
+        let local = Arc::new(identity(node));
+        let asked = newcomer.introduce(&address, local, Limits::default(), request);
+        let refused = async {
+            loop {
+                let refused = listener.accept().await;
+                assert!(refused.is_err(), "no connection comes of it");
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = asked => answer.map(|(_, answer)| answer),
+            () = within(refused) => unreachable!("it never ends"),
+        }
+    };
+    let refusal = |answer: Result<Vec<u8>, ConnectError>| {
+        answer.map_err(|error| error.refusal().map(|refusal| refusal.reason))
+    };
+    assert_eq!(
+        refusal(introduce(1, "decode").await),
+        Ok(b"welcome".to_vec())
+    );
+    assert_eq!(
+        refusal(introduce(1, "router").await),
+        Err(Some(RejectReason::CertRole))
+    );
+    assert_eq!(
+        refusal(introduce(3, "decode").await),
+        Err(Some(RejectReason::CertRank))
+    );
 }
