@@ -39,9 +39,6 @@ where
         .checker()
         .threads(threads)
         .finish_when(HasDiscoveries::AnyFailures)
-        .timeout(std::time::Duration::from_secs(
-            std::env::var("T").map_or(100, |t| t.parse().unwrap()),
-        ))
         .spawn_bfs()
         .join();
     let mut found = done.discoveries();

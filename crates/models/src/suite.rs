@@ -7,7 +7,7 @@ use crate::ring::{self, Ring};
 
 /// One search.
 pub struct Case {
-    /// Name of the model: `log`, `log-2`, `membership` or `ring`.
+    /// Name of the model.
     pub model: &'static str,
     /// The rule that is left out.
     pub without: Option<&'static str>,
@@ -34,25 +34,67 @@ impl Case {
     }
 }
 
-/// Returns all searches, each model with all rules first.
+/// Returns all searches: each model with all rules, then without each of them.
 #[must_use]
 pub fn cases() -> Vec<Case> {
-    let mut cases = logs();
-    cases.extend(memberships());
-    cases.extend(rings());
+    let mut cases = vec![
+        log_case("log", ONE_WRITER, None),
+        log_case("log-2", TWO_WRITERS, None),
+        membership_case("membership", ONE_HOLDER, None),
+        membership_case("membership-2", TWO_HOLDERS, None),
+        ring_case("ring", LAPS, None),
+    ];
+    cases.extend(log::Rule::ALL.map(|rule| log_case("log", ONE_WRITER, Some(rule))));
+    let scope = membership::Scope {
+        counter_max: 2,
+        ..TWO_HOLDERS
+    };
+    cases.extend(
+        membership::Rule::ALL.map(|rule| membership_case("membership-2", scope, Some(rule))),
+    );
+    cases.extend(ring::Rule::ALL.map(|rule| ring_case("ring", LAPS, Some(rule))));
     cases
 }
 
+/// Returns the models with all rules in larger scopes.
+#[must_use]
+pub fn deep_cases() -> Vec<Case> {
+    let one_writer = log::Scope {
+        crashes: 2,
+        ..ONE_WRITER
+    };
+    let two_writers = log::Scope {
+        forgets: 1,
+        ..TWO_WRITERS
+    };
+    let one_holder = membership::Scope {
+        counter_max: 2,
+        restarts: 1,
+        ..ONE_HOLDER
+    };
+    let two_holders = membership::Scope {
+        counter_max: 2,
+        ..TWO_HOLDERS
+    };
+    vec![
+        log_case("log", one_writer, None),
+        log_case("log-2", two_writers, None),
+        membership_case("membership", one_holder, None),
+        membership_case("membership-2", two_holders, None),
+        ring_case("ring", ring::Scope { changes: 4 }, None),
+    ]
+}
+
 /// One writer in depth.
-const ONE: log::Scope = log::Scope {
+const ONE_WRITER: log::Scope = log::Scope {
     origins: 1,
-    ops: 2,
+    ops: 3,
     batch: 2,
     crashes: 1,
     forgets: 1,
 };
 /// Two writers that hold each other's logs.
-const TWO: log::Scope = log::Scope {
+const TWO_WRITERS: log::Scope = log::Scope {
     origins: 2,
     ops: 2,
     batch: 2,
@@ -60,101 +102,74 @@ const TWO: log::Scope = log::Scope {
     forgets: 0,
 };
 
-fn logs() -> Vec<Case> {
-    let case = |model, scope, without: Option<log::Rule>| Case {
-        model,
-        without: without.map(log::Rule::text),
-        breaks: without.map_or(&[], breaks_of_log),
-        search: Box::new(move |threads| search(Log { scope, without }, threads)),
-    };
-    let e = |n: &str, d: u8| std::env::var(n).map_or(d, |v| v.parse::<u8>().unwrap());
-    let one = log::Scope {
-        ops: e("OPS", 3),
-        batch: e("BATCH", 2),
-        crashes: e("CRASHES", 1),
-        forgets: e("FORGETS", 1),
-        ..ONE
-    };
-    let two = log::Scope {
-        ops: e("OPS", 2),
-        batch: e("BATCH", 2),
-        crashes: e("CRASHES", 1),
-        forgets: e("FORGETS", 0),
-        ..TWO
-    };
-    let mut cases = vec![case("log", one, None), case("log-2", two, None)];
-    cases.extend(log::Rule::ALL.map(|rule| case("log", ONE, Some(rule))));
-    cases
-}
-
-fn breaks_of_log(rule: log::Rule) -> &'static [&'static str] {
+fn log_case(model: &'static str, scope: log::Scope, without: Option<log::Rule>) -> Case {
     use log::Rule;
     use log::property::{AGREE, FORWARD, GONE, NAMES, PREFIX};
-    match rule {
-        Rule::Gap | Rule::Whole => &[PREFIX],
-        Rule::Cursor => &[PREFIX, AGREE],
-        Rule::Once => &[PREFIX, FORWARD],
-        Rule::NewLife => &[NAMES],
-        Rule::Fence => &[FORWARD],
-        Rule::Floor => &[GONE],
-        Rule::Renew => &[AGREE],
+    let breaks = |rule| -> &'static [&'static str] {
+        match rule {
+            Rule::Gap | Rule::Whole => &[PREFIX],
+            Rule::Cursor => &[PREFIX, AGREE],
+            Rule::Once => &[PREFIX, FORWARD],
+            Rule::NewLife => &[NAMES],
+            Rule::Fence => &[FORWARD],
+            Rule::Floor => &[GONE],
+            Rule::Renew => &[AGREE],
+        }
+    };
+    Case {
+        model,
+        without: without.map(Rule::text),
+        breaks: without.map_or(&[], breaks),
+        search: Box::new(move |threads| search(Log { scope, without }, threads)),
     }
 }
 
-const RECORDS: membership::Scope = membership::Scope {
+/// One process that comes back, and watchers that forget.
+const ONE_HOLDER: membership::Scope = membership::Scope {
+    holders: 1,
     inc_max: 3,
-    counter_max: 2,
-    restarts: 1,
+    counter_max: 1,
+    restarts: 0,
+};
+/// Two processes, one life of each.
+const TWO_HOLDERS: membership::Scope = membership::Scope {
+    holders: 2,
+    inc_max: 2,
+    counter_max: 1,
+    restarts: 0,
 };
 
-fn memberships() -> Vec<Case> {
-    let case = |without: Option<membership::Rule>| Case {
-        model: "membership",
-        without: without.map(membership::Rule::text),
-        breaks: without.map_or(&[], breaks_of_membership),
-        search: Box::new(move |threads| {
-            let e = |n: &str, d: u8| std::env::var(n).map_or(d, |v| v.parse::<u8>().unwrap());
-            let scope = membership::Scope {
-                inc_max: e("INC", 2),
-                counter_max: e("COUNTER", 2),
-                restarts: e("RESTARTS", 0),
-            };
-            search(Membership { scope, without }, threads)
-        }),
-    };
-    let mut cases = vec![case(None)];
-    cases.extend(membership::Rule::ALL.map(|rule| case(Some(rule))));
-    cases
-}
-
-fn breaks_of_membership(rule: membership::Rule) -> &'static [&'static str] {
+fn membership_case(
+    model: &'static str,
+    scope: membership::Scope,
+    without: Option<membership::Rule>,
+) -> Case {
     use membership::Rule;
     use membership::property::{ALIVE, EQUAL, FORWARD, GONE, ONE};
-    match rule {
-        Rule::Refute | Rule::Renew => &[ALIVE],
-        Rule::Order => &[FORWARD, GONE, EQUAL, ALIVE],
-        Rule::Final | Rule::Floor | Rule::Own => &[GONE],
-        Rule::Refuse => &[ONE],
+    let breaks = |rule| -> &'static [&'static str] {
+        match rule {
+            Rule::Refute | Rule::Renew => &[ALIVE],
+            Rule::Order => &[FORWARD, GONE, EQUAL],
+            Rule::Final | Rule::Floor | Rule::Own => &[GONE],
+            Rule::Refuse => &[ONE],
+        }
+    };
+    Case {
+        model,
+        without: without.map(Rule::text),
+        breaks: without.map_or(&[], breaks),
+        search: Box::new(move |threads| search(Membership { scope, without }, threads)),
     }
 }
 
+/// Views that change in a round and before it.
 const LAPS: ring::Scope = ring::Scope { changes: 3 };
 
-fn rings() -> Vec<Case> {
-    let case = |without: Option<ring::Rule>| Case {
-        model: "ring",
+fn ring_case(model: &'static str, scope: ring::Scope, without: Option<ring::Rule>) -> Case {
+    Case {
+        model,
         without: without.map(ring::Rule::text),
-        breaks: if without.is_some() {
-            &[ring::property::STABLE]
-        } else {
-            &[]
-        },
-        search: Box::new(move |threads| {
-            let scope = LAPS;
-            search(Ring { scope, without }, threads)
-        }),
-    };
-    let mut cases = vec![case(None)];
-    cases.extend(ring::Rule::ALL.map(|rule| case(Some(rule))));
-    cases
+        breaks: without.map_or(&[], |_| &[ring::property::STABLE]),
+        search: Box::new(move |threads| search(Ring { scope, without }, threads)),
+    }
 }

@@ -15,7 +15,7 @@ mod step;
 use stateright::{Model, Property};
 
 pub(crate) use rule::Rule;
-use state::State;
+use state::{State, Watcher};
 use step::Action;
 
 /// Nodes that believe something of the rank.
@@ -26,6 +26,8 @@ pub(crate) const HOLDERS: usize = 2;
 /// How much can happen. Beyond it a state is not looked into.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope {
+    /// Processes that claim the rank, 1 or 2.
+    pub(crate) holders: usize,
     /// The highest life.
     pub(crate) inc_max: u8,
     /// The highest counter.
@@ -79,7 +81,7 @@ impl Model for Membership {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
+        let mut properties = vec![
             Property::always(property::ONE, |_, state: &State| !state.doubled),
             Property::always(property::GONE, |_, state: &State| state.keeps_away()),
             Property::always(property::FORWARD, |_, state: &State| !state.went_back),
@@ -90,35 +92,41 @@ impl Model for Membership {
                 model.can_be_equal(state)
             }),
             Property::sometimes("a suspicion is refuted", |_, state: &State| {
-                state
-                    .watchers
-                    .iter()
-                    .all(|watcher| watcher.record.is_alive() && watcher.record.counter > 0)
+                all(state, |watcher| {
+                    watcher.record.is_alive() && watcher.record.counter > 0
+                })
             }),
             Property::sometimes("all know that it left", |_, state: &State| {
-                state.watchers.iter().all(|watcher| watcher.left > 0)
+                all(state, |watcher| watcher.left > 0)
             }),
             Property::sometimes(
-                "a forgotten holder is back in a new life",
+                "a forgotten rank is back in a new life",
                 |_, state: &State| {
-                    state
-                        .watchers
-                        .iter()
-                        .all(|watcher| watcher.floor > 0 && watcher.record.is_alive())
+                    all(state, |watcher| {
+                        watcher.floor > 0 && watcher.record.is_alive()
+                    })
                 },
             ),
-            Property::sometimes(
-                "the other claimant took the rank over",
-                |_, state: &State| {
-                    state
-                        .watchers
-                        .iter()
-                        .all(|watcher| watcher.linked == 0b10 && watcher.record.holder == 1)
-                },
-            ),
-            Property::sometimes("each watcher has another holder", |_, state: &State| {
-                state.watchers[0].linked == 0b01 && state.watchers[1].linked == 0b10
-            }),
-        ]
+        ];
+        if self.scope.holders > 1 {
+            properties.extend([
+                Property::sometimes(
+                    "the other claimant took the rank over",
+                    |_, state: &State| {
+                        all(state, |watcher| {
+                            watcher.linked == 0b10 && watcher.record.holder == 1
+                        })
+                    },
+                ),
+                Property::sometimes("each watcher has another holder", |_, state: &State| {
+                    state.watchers[0].linked == 0b01 && state.watchers[1].linked == 0b10
+                }),
+            ]);
+        }
+        properties
     }
+}
+
+fn all(state: &State, what: fn(&Watcher) -> bool) -> bool {
+    state.watchers.iter().all(what)
 }

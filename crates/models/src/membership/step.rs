@@ -44,7 +44,7 @@ impl Membership {
         let floors: Vec<u8> = (1..8)
             .filter(|floor| state.said_floors & (1 << floor) != 0)
             .collect();
-        for holder in 0..HOLDERS {
+        for holder in 0..self.scope.holders {
             let doing = state.holders[holder].doing;
             if doing == Doing::Nothing {
                 out.push(Action::Start { holder });
@@ -145,8 +145,9 @@ impl Membership {
             linked,
             ..
         } = state.watchers[at];
-        let others = (0..HOLDERS).filter(|other| *other != holder && linked & (1 << other) != 0);
-        let other_lives = others.fold(false, |lives, other| lives || state.is_running(other));
+        let mut others =
+            (0..HOLDERS).filter(|other| *other != holder && linked & (1 << other) != 0);
+        let other_lives = others.any(|other| state.is_running(other));
         if other_lives && heard {
             if self.keeps(Rule::Refuse) {
                 return;
