@@ -9,7 +9,7 @@ mod network;
 
 use bytes::Bytes;
 use frames::{Input, forged, kinds, whole};
-use network::Network;
+use network::{Network, Reached};
 use node::wire;
 
 /// What decoding may hold for each byte, and besides: a list's claimed length is believed up to 1 MiB.
@@ -93,10 +93,25 @@ fn no_network_makes_a_node_panic_or_grow() {
         .with_iterations(200)
         .with_max_len(SCRIPT_BYTES_MAX)
         .for_each(|bytes: &[u8]| {
-            let mut script = Input(bytes);
-            let mut network = Network::new(script.byte(), kinds.clone());
-            while !script.0.is_empty() {
-                network.step(&mut script);
-            }
+            play(&kinds, bytes);
         });
+}
+
+fn play(kinds: &[u8], bytes: &[u8]) -> Reached {
+    let mut script = Input(bytes);
+    let mut network = Network::new(script.byte(), kinds.to_vec());
+    while !script.0.is_empty() {
+        network.step(&mut script);
+    }
+    network.reached()
+}
+
+/// The kept scripts go where random ones seldom come.
+#[test]
+fn the_kept_scripts_come_to_ops_snapshots_and_bad_frames() {
+    let kinds = kinds();
+    let snapshots = play(&kinds, include_bytes!("__fuzz__/node/corpus/snapshots"));
+    assert!(snapshots.snapshots > 0, "{snapshots:?}");
+    let bent = play(&kinds, include_bytes!("__fuzz__/node/corpus/bent-frames"));
+    assert!(bent.ops > 0 && bent.bad_frames > 0, "{bent:?}");
 }

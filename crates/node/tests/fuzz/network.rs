@@ -31,6 +31,14 @@ pub(crate) struct Network {
     kinds: Vec<u8>,
 }
 
+/// What a script came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reached {
+    pub(crate) ops: u64,
+    pub(crate) snapshots: u64,
+    pub(crate) bad_frames: u64,
+}
+
 impl Network {
     /// Nodes whose limits are so small that snapshots, overflows and checkpoints are common.
     pub(crate) fn new(knobs: u8, kinds: Vec<u8>) -> Network {
@@ -54,6 +62,18 @@ impl Network {
             now,
             kinds,
         }
+    }
+
+    /// Returns what became of what the nodes sent each other, all together.
+    pub(crate) fn reached(&self) -> Reached {
+        let mut reached = Reached::default();
+        for node in &self.nodes {
+            let log = node.replica().counters();
+            reached.ops += log.ops_accepted;
+            reached.snapshots += log.snapshots_loaded;
+            reached.bad_frames += node.status().counters.frames_bad;
+        }
+        reached
     }
 
     /// Does what the next bytes say.
@@ -108,7 +128,7 @@ impl Network {
         let page = |byte: &u8| Fingerprint(u64::from(byte % 3));
         let pages: Vec<Fingerprint> = script.take(len).iter().map(page).collect();
         let from = u32::from(kind / 16) % 4;
-        let (source, namespace) = (SourceId(u32::from(kind % 2)), Namespace::DEFAULT);
+        let (source, namespace) = (SourceId(u16::from(kind % 2)), Namespace::DEFAULT);
         let publish = match kind % 4 {
             0 => Publish::Evict {
                 source,

@@ -304,7 +304,8 @@ fn copies(mut stream: &[u8]) -> u64 {
     copies
 }
 
-fn check_snapshot(bytes: &[u8]) {
+/// Returns whether the snapshot was loaded.
+fn check_snapshot(bytes: &[u8]) -> bool {
     let mut input = Input(bytes);
     let seq = Seq(input.number().clamp(1, 1 << 40));
     let (wrong, by) = (input.byte() % 32, input.number());
@@ -354,11 +355,12 @@ fn check_snapshot(bytes: &[u8]) {
     if replica.counters().snapshots_loaded == 0 {
         assert_eq!(digests.seq, Seq::ZERO);
         assert!(State::snapshot(replica.state(), Rank(1)).is_empty());
-        return;
+        return false;
     }
     // spec: OPLOG-11
     assert_eq!((digests.seq, digests.chain), (head.seq, 5));
     pass_on(&mut replica, now, head);
+    true
 }
 
 /// What was loaded can be sent on, and is the same there.
@@ -378,14 +380,11 @@ fn pass_on(replica: &mut Replica<Trusting>, now: Timestamp, head: SnapshotHead) 
             next.handle(later, Rank(1), message, &mut ignored);
         }
     }
-    if next.counters().snapshots_loaded > 0 {
-        let runs = |replica: &Replica<Trusting>| State::snapshot(replica.state(), Rank(1));
-        assert_eq!(runs(&next), runs(replica));
-        assert_eq!(
-            next.state().index.digest(Rank(1)),
-            replica.state().index.digest(Rank(1))
-        );
-    }
+    assert_eq!(next.counters().snapshots_loaded, 1);
+    let runs = |replica: &Replica<Trusting>| State::snapshot(replica.state(), Rank(1));
+    assert_eq!(runs(&next), runs(replica));
+    let digest = |replica: &Replica<Trusting>| replica.state().index.digest(Rank(1));
+    assert_eq!(digest(&next), digest(replica));
 }
 
 // spec: OPLOG-2, OPLOG-15
@@ -403,5 +402,26 @@ fn any_bytes_are_a_snapshot_loaded_whole_or_not_at_all() {
     bolero::check!(name = "snapshot")
         .with_iterations(500)
         .with_max_len(400)
-        .for_each(check_snapshot);
+        .for_each(|bytes: &[u8]| {
+            check_snapshot(bytes);
+        });
+}
+
+#[test]
+fn the_kept_streams_are_loaded_or_not_as_they_should() {
+    assert!(check_snapshot(include_bytes!(
+        "__fuzz__/snapshot/corpus/one-run"
+    )));
+    assert!(check_snapshot(include_bytes!(
+        "__fuzz__/snapshot/corpus/one-run-in-bytes"
+    )));
+    assert!(check_snapshot(include_bytes!(
+        "__fuzz__/snapshot/corpus/no-run"
+    )));
+    assert!(!check_snapshot(include_bytes!(
+        "__fuzz__/snapshot/corpus/wrong-copies"
+    )));
+    assert!(!check_snapshot(include_bytes!(
+        "__fuzz__/snapshot/corpus/too-early"
+    )));
 }
