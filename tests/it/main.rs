@@ -4,6 +4,7 @@
 mod command_line;
 mod configuration;
 mod engines;
+mod members;
 mod refusals;
 mod replication;
 mod restart;

@@ -21,7 +21,7 @@ use crate::support::{
 const CLUSTER: &str = "sealed";
 
 /// Makes a CA, and a certificate for each role in rank order.
-fn certificates(roles: &[&str]) -> TempDir {
+pub(crate) fn certificates(roles: &[&str]) -> TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     cert(&["ca", "--cluster", CLUSTER, "--out", path(dir.path())]);
     for (rank, role) in roles.iter().enumerate() {
@@ -62,19 +62,23 @@ fn path(path: &Path) -> &str {
 /// Two prefill nodes and a decode node with the certificates of `dir`, looked at ten times a second.
 async fn sealed(dir: &TempDir) -> Cluster {
     let base = spec(2, 1, 0);
+    let mut set = base.set.clone();
+    set.extend(sealed_keys(dir));
+    cluster(ClusterSpec { set, ..base }).await
+}
+
+/// The keys that nodes with the certificates of `dir` share.
+pub(crate) fn sealed_keys(dir: &TempDir) -> Vec<(String, String)> {
     let text = |text: &str| format!("\"{text}\"");
     let file = |name: &str| text(path(&dir.path().join(name)));
-    let mut set = base.set.clone();
-    for (key, value) in [
+    let keys = [
         ("cluster", text(CLUSTER)),
         ("security.ca_file", file("ca.pem")),
         ("security.cert_file", file("{rank}.pem")),
         ("security.key_file", file("{rank}.key")),
         ("security.reload", text("100ms")),
-    ] {
-        set.push((key.to_owned(), value));
-    }
-    cluster(ClusterSpec { set, ..base }).await
+    ];
+    keys.map(|(key, value)| (key.to_owned(), value)).to_vec()
 }
 
 fn not_after(status: &StatusResponse) -> i64 {

@@ -45,10 +45,11 @@ impl Behind {
     }
 }
 
-/// Ops that this node lacks, of all logs.
+/// Ops that this node lacks, of all logs. What peers claim to exist may be any number.
 pub(crate) fn ops_behind(replica: &Replica<Index>) -> u64 {
     let logs = replica.logs();
-    logs.map(|log| log.wanted.0.saturating_sub(log.seq.0)).sum()
+    let lacks = logs.map(|log| log.wanted.0.saturating_sub(log.seq.0));
+    lacks.fold(0, u64::saturating_add)
 }
 
 /// The logs of which this node lacks something, farthest behind first.
@@ -97,7 +98,7 @@ impl Lags {
             at: now,
         };
         for ops in lacks.filter(|ops| *ops > 0) {
-            lag.ops += ops;
+            lag.ops = lag.ops.saturating_add(ops);
             lag.logs += 1;
         }
         self.0.insert(peer, lag);

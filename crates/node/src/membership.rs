@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oplog::Message;
+use oplog::{Message, Priority};
 use radix_core::id::{Incarnation, OriginId, Rank, Seq};
 use radix_core::time::Timestamp;
 use topology::{IntroduceError, Output, Status};
@@ -76,6 +76,7 @@ impl Node {
                     self.readiness.life_over(rank);
                     self.lags.forget(rank);
                 }
+                self.prioritize(rank);
                 out.push(Effect::MembersChanged);
             }
             Output::PeersChanged => out.push(Effect::PeersChanged),
@@ -92,6 +93,18 @@ impl Node {
                 out.push(Effect::Event(Event::Topology(event)));
             }
         }
+    }
+
+    /// Nobody is sent to copies of who is gone, so theirs are the logs that can wait.
+    // spec: WIRE-10
+    pub(crate) fn prioritize(&mut self, rank: Rank) {
+        let member = self.topology.member(rank);
+        let priority = if member.is_some_and(|member| !member.status.in_view()) {
+            Priority::Last
+        } else {
+            Priority::Normal
+        };
+        self.replica.prioritize(rank, priority);
     }
 
     /// Begins to leave: nobody shall send work here any more. Broadcasts are passed on to the end.

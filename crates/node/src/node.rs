@@ -325,9 +325,22 @@ impl Node {
                 out.push(Effect::MembersChanged);
             }
             Output::Event(event) => {
-                // Floors come with version vectors, too: what the logs forget the topology forgets.
-                if let oplog::Event::Forgotten { rank, floor } = event {
-                    self.tell(now, topology::Input::Floor { rank, floor });
+                match event {
+                    // Floors come with version vectors, too: what the logs forget the topology forgets.
+                    oplog::Event::Forgotten { rank, floor } => {
+                        self.tell(now, topology::Input::Floor { rank, floor });
+                    }
+                    oplog::Event::NewIncarnation { origin, .. } => self.prioritize(origin.rank),
+                    oplog::Event::Undecodable { .. }
+                    | oplog::Event::WithoutEffect { .. }
+                    | oplog::Event::ReorderFull { .. }
+                    | oplog::Event::PullAbandoned { .. }
+                    | oplog::Event::SnapshotSent { .. }
+                    | oplog::Event::SnapshotLoaded { .. }
+                    | oplog::Event::SnapshotRejected { .. }
+                    | oplog::Event::DigestMismatch { .. }
+                    | oplog::Event::TooManyRanks { .. }
+                    | oplog::Event::IncarnationExhausted { .. } => {}
                 }
                 out.push(Effect::Event(Event::Log(event)));
             }

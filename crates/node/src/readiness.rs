@@ -95,8 +95,9 @@ impl Readiness {
     /// A peer whose link is down is no base to join from: the next Ready one is. What it said stays: others
     /// may reach it.
     pub(crate) fn peer_lost(&mut self, peer: Rank) {
-        if let Some(known) = self.peers.get_mut(&peer) {
-            known.linked = false;
+        match self.peers.get_mut(&peer) {
+            Some(known) if known.word.is_some() => known.linked = false,
+            Some(_) | None => drop(self.peers.remove(&peer)),
         }
         self.target.take_if(|(from, _)| *from == peer);
     }

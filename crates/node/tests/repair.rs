@@ -7,20 +7,28 @@ use std::time::Duration;
 use bytes::Bytes;
 use node::wire::{self, Frame};
 use node::{Boot, Effect, Effects, Input, Node, NodeConfig, Publish};
+use oplog::{Entry, VersionVector};
 use radix_core::Fingerprint;
 use radix_core::id::{Incarnation, Namespace, Rank, Seq, SourceId, Tier};
 use radix_core::time::Timestamp;
 use topology::{Heartbeat, Message, Record, Role, Status};
 
 fn node(me: u16, members: u16) -> Node {
+    Node::new(config(me, members), boot(me), at(0)).unwrap()
+}
+
+fn config(me: u16, members: u16) -> NodeConfig {
     let members = (0..members)
         .map(|rank| (Rank(rank), Role::Prefill))
         .collect();
-    let boot = Boot {
+    NodeConfig::new(Rank(me), members)
+}
+
+fn boot(me: u16) -> Boot {
+    Boot {
         inc: Incarnation(u64::from(me) + 1),
         seed: 7,
-    };
-    Node::new(NodeConfig::new(Rank(me), members), boot, at(0)).unwrap()
+    }
 }
 
 fn at(ms: u64) -> Timestamp {
@@ -45,17 +53,56 @@ fn frames(effects: &[Effect]) -> Vec<(Rank, Frame)> {
 fn link_up(node: &mut Node, ms: u64, peer: u16) {
     let (peer, inc) = (Rank(peer), Incarnation(u64::from(peer) + 1));
     handle(node, ms, Input::LinkUp { peer, inc });
+    hear_of(node, ms, peer, peer, Status::Alive);
+}
+
+/// Hears from `from` what the cluster believes of `of`.
+fn hear_of(node: &mut Node, ms: u64, from: Rank, of: Rank, status: Status) {
     let record = Record {
-        inc,
-        status: Status::Alive,
-        ..Record::never_seen(peer, Role::Prefill, String::new())
+        inc: Incarnation(u64::from(of.0) + 1),
+        status,
+        ..Record::never_seen(of, Role::Prefill, String::new())
     };
     let message = Message::Members {
         records: vec![record],
         all_of: None,
     };
     let bytes = wire::encode(&Frame::Topology(message)).1.to_bytes();
-    handle(node, ms, Input::Frame { from: peer, bytes });
+    handle(node, ms, Input::Frame { from, bytes });
+}
+
+// spec: WIRE-10
+#[test]
+fn logs_of_members_that_are_gone_are_fetched_last() {
+    let pulled_first = |status| {
+        let mut config = config(0, 3);
+        config.log.pulls_max = 1;
+        let mut node = Node::new(config, boot(0), at(0)).unwrap();
+        link_up(&mut node, 1, 1);
+        hear_of(&mut node, 2, Rank(1), Rank(2), status);
+        let entry = |inc, seq| Entry {
+            inc: Incarnation(inc),
+            seq: Seq(seq),
+            floor: Incarnation(0),
+        };
+        let vector = VersionVector([(Rank(1), entry(2, 5)), (Rank(2), entry(3, 9))].into());
+        let reply = false;
+        let offer = Frame::Log(oplog::Message::Offer { vector, reply });
+        let bytes = wire::encode(&offer).1.to_bytes();
+        let from = Rank(1);
+        handle(&mut node, 3, Input::Frame { from, bytes });
+        let sent = frames(&handle(&mut node, 500, Input::Tick));
+        sent.iter().find_map(|(_, frame)| match frame {
+            Frame::Log(oplog::Message::Pull { origin, .. }) => Some(origin.rank),
+            _ => None,
+        })
+    };
+    assert_eq!(
+        pulled_first(Status::Alive),
+        Some(Rank(2)),
+        "it lacks the most"
+    );
+    assert_eq!(pulled_first(Status::Down), Some(Rank(1)));
 }
 
 #[test]

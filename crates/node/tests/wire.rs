@@ -48,6 +48,7 @@ fn chunk() -> SnapshotChunk {
         copies: 3,
         bytes: 2,
         chunks: 1,
+        base: Seq(8),
     };
     SnapshotChunk {
         session: 4,
@@ -158,7 +159,7 @@ fn golden() -> Vec<(&'static str, Frame, Lane, &'static str)> {
             "snapshot",
             log(Message::Snapshot(chunk())),
             Lane::Bulk,
-            "0103040402ac02090102030201 0002ddee",
+            "0103040402ac0209010203020108 0002ddee",
         ),
         (
             "snapshot more",

@@ -6,6 +6,7 @@ use radix_core::id::{OpId, OriginId, Rank, Seq};
 use radix_core::time::Timestamp;
 
 use crate::batch::{Batch, BatchError};
+use crate::delta::Stretch;
 use crate::event::{Event, Output};
 use crate::op::Op;
 use crate::replica::Replica;
@@ -170,7 +171,8 @@ impl<S: State> Replica<S> {
             remote.seq = at.seq;
         }
         self.counters.ops_accepted += (ops.len() - known) as u64;
-        remote.tail.push(last, batch);
+        let says = Stretch::of(batch.first, ops.iter().map(|(op, _)| op));
+        remote.tail.push(last, batch, says);
         true
     }
 

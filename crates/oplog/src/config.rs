@@ -31,6 +31,9 @@ pub struct Config {
     pub pull_backoff_max: Duration,
     /// Bytes of batches sent per pull. Default 1 MiB, 1 B ..= 64 MiB; at least one batch is always sent.
     pub pull_bytes_max: usize,
+    /// Bytes of ops below which a pull is answered with them, whatever they come to. Default 64 KiB, 0 ..= 1 GiB.
+    /// Above it the net changes are sent instead where they have less than half the bytes.
+    pub delta_bytes_min: u64,
     /// Pulls under way at once, all logs together. Default 16, 1 ..= 1,024.
     pub pulls_max: usize,
     /// New ops after which a checkpoint is written. Default 1,024, 1 ..= 2^20.
@@ -74,6 +77,7 @@ impl Default for Config {
             pull_timeout: Duration::from_millis(250),
             pull_backoff_max: Duration::from_secs(2),
             pull_bytes_max: 1 << 20,
+            delta_bytes_min: 64 << 10,
             pulls_max: 16,
             checkpoint_ops: 1_024,
             checkpoint_interval: Duration::from_secs(1),
@@ -109,6 +113,7 @@ impl Config {
             pull_timeout,
             pull_backoff_max: self.pull_backoff_max.clamp(pull_timeout, s(600)),
             pull_bytes_max: self.pull_bytes_max.clamp(1, 64 << 20),
+            delta_bytes_min: self.delta_bytes_min.min(1 << 30),
             pulls_max: self.pulls_max.clamp(1, 1_024),
             checkpoint_ops: self.checkpoint_ops.clamp(1, 1 << 20),
             checkpoint_interval: self.checkpoint_interval.clamp(ms(1), s(600)),

@@ -85,6 +85,8 @@ pub enum Event {
     SnapshotSent {
         /// The log.
         origin: OriginId,
+        /// The op behind which it tells the net changes; 0 when it holds everything.
+        base: Seq,
         /// The op after which it was taken.
         seq: Seq,
         /// The receiver.
@@ -96,6 +98,8 @@ pub enum Event {
     SnapshotLoaded {
         /// The log.
         origin: OriginId,
+        /// The op behind which it told the net changes; 0 when it held everything.
+        base: Seq,
         /// The op after which it was taken.
         seq: Seq,
         /// The responder.
@@ -142,6 +146,8 @@ pub enum Event {
 pub enum SnapshotFault {
     /// Larger than the limit, or than the room that other snapshots leave.
     TooLarge,
+    /// It tells the changes behind a place that this replica has not come to. State unchanged.
+    Base,
     /// Head and chunks contradict each other or a limit. State unchanged.
     Malformed,
     /// The runs hold another number of copies than the head says. State unchanged.
@@ -193,10 +199,16 @@ pub struct Counters {
     pub pulls_limited: u64,
     /// Snapshots begun to send.
     pub snapshots_sent: u64,
+    /// Those of them that hold net changes only.
+    pub deltas_sent: u64,
     /// Snapshots loaded.
     pub snapshots_loaded: u64,
+    /// Those of them that held net changes only.
+    pub deltas_loaded: u64,
     /// Snapshots dropped for a fault.
     pub snapshots_rejected: u64,
+    /// Those of them that held net changes only.
+    pub deltas_rejected: u64,
     /// Checkpoints that agreed.
     pub checkpoints_equal: u64,
     /// Checkpoints that did not agree.

@@ -29,6 +29,8 @@ pub(crate) enum Stage {
     Idle,
     /// Something is; it may come by itself until `at`. The wait began when the log went to `seen`.
     Waiting { at: Timestamp, seen: Seq },
+    /// Something is, and the log waits for its turn to ask.
+    Queued,
     /// A peer was asked.
     Asked {
         peer: Rank,
@@ -95,7 +97,7 @@ impl Fetch {
 
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         match &self.stage {
-            Stage::Idle => None,
+            Stage::Idle | Stage::Queued => None,
             Stage::Waiting { at, .. } => Some(*at),
             Stage::Asked { deadline, .. } => Some(*deadline),
         }
@@ -105,18 +107,22 @@ impl Fetch {
         matches!(self.stage, Stage::Idle)
     }
 
+    pub(crate) fn is_queued(&self) -> bool {
+        matches!(self.stage, Stage::Queued)
+    }
+
     /// Returns the peer that was asked.
     pub(crate) fn asked(&self) -> Option<Rank> {
         match &self.stage {
             Stage::Asked { peer, .. } => Some(*peer),
-            Stage::Idle | Stage::Waiting { .. } => None,
+            Stage::Idle | Stage::Waiting { .. } | Stage::Queued => None,
         }
     }
 
     pub(crate) fn assembly(&self) -> Option<&Assembly> {
         match &self.stage {
             Stage::Asked { assembly, .. } => assembly.as_deref(),
-            Stage::Idle | Stage::Waiting { .. } => None,
+            Stage::Idle | Stage::Waiting { .. } | Stage::Queued => None,
         }
     }
 }

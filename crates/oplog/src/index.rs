@@ -1,7 +1,7 @@
 //! [`radix_core::Index`] as the state that the logs fold into.
 
 use radix_core::id::{Incarnation, OpId, OriginId, Rank, Seq};
-use radix_core::{Index, InsertError, InsertRun, Place, SnapshotRun};
+use radix_core::{Index, InsertError, InsertRun, Place, SnapshotDelta, SnapshotRun};
 
 use crate::op::{Insert, Op, Parent};
 use crate::state::{ApplyError, State};
@@ -54,17 +54,12 @@ impl State for Index {
         Index::digest(self, rank)
     }
 
-    fn snapshot(&self, rank: Rank) -> Vec<SnapshotRun> {
-        Index::snapshot(self, rank)
+    fn snapshot(&self, rank: Rank, base: Seq) -> Vec<SnapshotRun> {
+        self.snapshot_behind(rank, base)
     }
 
-    fn load(
-        &mut self,
-        origin: OriginId,
-        seq: Seq,
-        runs: Vec<SnapshotRun>,
-    ) -> Result<(), ApplyError> {
-        Ok(Index::load(self, origin, seq, &runs)?)
+    fn load(&mut self, origin: OriginId, seq: Seq, delta: SnapshotDelta) -> Result<(), ApplyError> {
+        Ok(self.load_delta(origin, seq, &delta)?)
     }
 }
 

@@ -17,6 +17,10 @@ pub const SEQ_MAX: u64 = 1 << 62;
 pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 192 * 1024;
 /// Chunks of one snapshot.
 pub const SNAPSHOT_CHUNKS_MAX: u32 = 16_384;
+/// How many times smaller than the ops net changes must be to be sent instead: a loaded snapshot leaves no tail.
+pub(crate) const DELTA_SHRINK_MIN: u64 = 2;
+/// Every so many pulls that start, one goes to the log that waits the longest, whatever its priority.
+pub(crate) const PULL_TURN: u64 = 4;
 /// Closed batches that wait for a flush; beyond it the oldest is not broadcast (peers pull it).
 pub const READY_BATCHES_MAX: usize = 256;
 /// Peers remembered as being ahead in one log.
@@ -30,4 +34,4 @@ pub const SNAPSHOT_WINDOW: u32 = 8;
 /// Times a half-received snapshot is asked for again before its responder counts as dead.
 pub const SNAPSHOT_STALLS_MAX: u32 = 3;
 /// Bookkeeping charged to each buffered batch, in bytes.
-pub const BATCH_OVERHEAD_BYTES: usize = 96;
+pub const BATCH_OVERHEAD_BYTES: usize = 128;

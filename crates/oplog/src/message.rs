@@ -82,12 +82,14 @@ pub struct SnapshotHead {
     pub chain: u64,
     /// Set digest of the live copies after that op.
     pub set: u64,
-    /// Live copies.
+    /// Copies in the stream: all that are live, or all behind `base`.
     pub copies: u64,
     /// Length of the stream of runs, in bytes.
     pub bytes: u64,
     /// Chunks the stream is cut into; at least 1.
     pub chunks: u32,
+    /// The op behind which the stream tells the net changes; 0 when it tells everything.
+    pub base: Seq,
 }
 
 /// One piece of the stream of runs.

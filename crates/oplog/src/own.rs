@@ -9,6 +9,7 @@ use radix_core::time::Timestamp;
 use crate::batch::Batch;
 use crate::chain::Chain;
 use crate::config::Config;
+use crate::delta::Stretch;
 use crate::limits::READY_BATCHES_MAX;
 use crate::op::Op;
 use crate::tail::Tail;
@@ -24,6 +25,7 @@ pub(crate) struct Own {
     opened: Option<Timestamp>,
     open: BytesMut,
     open_count: u32,
+    open_says: Stretch,
     ready: VecDeque<Batch>,
     scratch: Vec<u8>,
     /// Ops since the last checkpoint, and when the first of them was appended.
@@ -44,6 +46,7 @@ impl Own {
             opened: None,
             open: BytesMut::new(),
             open_count: 0,
+            open_says: Stretch::default(),
             ready: VecDeque::new(),
             scratch: Vec::new(),
             unchecked: 0,
@@ -63,6 +66,7 @@ impl Own {
         }
         self.open.extend_from_slice(&self.scratch);
         self.open_count += 1;
+        self.open_says.add(self.seq.next(), op);
         self.opened.get_or_insert(now);
         self.chain.push(&self.scratch);
         self.seq = self.seq.next();
@@ -90,7 +94,8 @@ impl Own {
             ops: self.open.split().freeze(),
         };
         self.open_count = 0;
-        self.tail.push(self.seq, batch.clone());
+        let says = std::mem::take(&mut self.open_says);
+        self.tail.push(self.seq, batch.clone(), says);
         self.ready.push_back(batch);
         let mut unsent = 0;
         while self.ready.len() > READY_BATCHES_MAX {
@@ -139,6 +144,7 @@ impl Own {
         self.ready.clear();
         self.open.clear();
         self.open_count = 0;
+        self.open_says = Stretch::default();
         self.opened = None;
         self.unchecked = 0;
         self.challenge = None;

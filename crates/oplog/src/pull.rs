@@ -1,19 +1,19 @@
-//! Fetching what this replica lacks: who is asked when, and what is done with the answers.
+//! Fetching what this replica lacks: who is asked when, and what the end of an answer means. What is done with
+//! ops is in `accept`, with snapshots in `load`.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use radix_core::id::{OriginId, Rank, Seq};
 use radix_core::time::Timestamp;
 
-use crate::assembly::Assembly;
-use crate::event::{Event, Output, SnapshotFault};
+use crate::event::{Event, Output};
 use crate::fetch::{Fetch, Stage};
 use crate::limits::{PATIENCE, PULL_ROUNDS_MAX, SNAPSHOT_STALLS_MAX};
-use crate::message::{Message, SnapshotChunk, SnapshotHead};
+use crate::message::Message;
 use crate::remote::Remote;
 use crate::replica::Replica;
 use crate::state::State;
-use crate::stream;
 
 impl<S: State> Replica<S> {
     /// Notes that `peer` claims op `seq` of a known log to exist; asks for what lacks after a while.
@@ -32,7 +32,7 @@ impl<S: State> Replica<S> {
         match remote.fetch.stage {
             Stage::Idle => self.wait(now, rank, delay),
             Stage::Waiting { at, .. } if news => self.hurry(now, rank, at),
-            Stage::Waiting { .. } | Stage::Asked { .. } => {}
+            Stage::Waiting { .. } | Stage::Queued | Stage::Asked { .. } => {}
         }
     }
 
@@ -42,15 +42,16 @@ impl<S: State> Replica<S> {
             return;
         };
         match &mut remote.fetch.stage {
-            Stage::Idle => {}
+            Stage::Idle | Stage::Queued => {}
             Stage::Waiting { at, seen } if *at <= now => {
                 // In order and moving: what lacks is on its way behind what came.
                 let flows = remote.seq > *seen && remote.reorder.is_empty();
-                if !flows && self.asked.len() < self.config.pulls_max {
-                    self.ask(now, rank, out);
-                } else {
+                if flows {
                     let delay = patience(remote, self.config.pull_delay);
                     self.wait(now, rank, delay);
+                } else {
+                    remote.fetch.stage = Stage::Queued;
+                    self.sync_timer(rank);
                 }
             }
             Stage::Asked {
@@ -90,7 +91,7 @@ impl<S: State> Replica<S> {
             remote.fetch.stage = Stage::Idle;
         }
         match &mut remote.fetch.stage {
-            Stage::Idle => {}
+            Stage::Idle | Stage::Queued => {}
             Stage::Waiting { at, .. } => {
                 let at = *at;
                 return self.hurry(now, rank, at);
@@ -154,166 +155,39 @@ impl<S: State> Replica<S> {
             return;
         }
         if same && remote.seq >= from && have > remote.seq {
-            self.ask_peer(now, origin.rank, peer, out);
+            self.ask_on(now, origin.rank, peer, out);
         } else {
             self.ask_another(now, origin.rank, out);
         }
     }
 
-    /// Takes a piece of a snapshot that was asked for.
-    // spec: OPLOG-11
-    pub(crate) fn assemble(
-        &mut self,
-        now: Timestamp,
-        from: Rank,
-        chunk: SnapshotChunk,
-        out: &mut Vec<Output>,
-    ) {
-        let head = chunk.head;
-        let rank = head.origin.rank;
-        if rank == self.own.me.rank {
-            return self.challenge(now, head.origin, head.seq, out);
-        }
-        let room = self.snapshot_room(rank);
-        let Some(remote) = self
-            .remotes
-            .get_mut(&rank)
-            .filter(|remote| remote.origin == head.origin)
-        else {
-            self.counters.stale += 1;
-            return;
-        };
-        let Stage::Asked {
-            peer,
-            deadline,
-            assembly,
-            ..
-        } = &mut remote.fetch.stage
-        else {
-            return;
-        };
-        if *peer != from || head.seq <= remote.seq {
-            return;
-        }
-        match assembly {
-            Some(current) if current.session == chunk.session && current.head == head => {}
-            Some(current) if current.seq() >= head.seq => return,
-            _ => match Assembly::new(chunk.session, head, room) {
-                Ok(fresh) => *assembly = Some(Box::new(fresh)),
-                Err(reason) => return self.reject(now, from, head, reason, out),
-            },
-        }
-        let Some(current) = assembly else { return };
-        match current.add(chunk) {
-            Err(reason) => return self.reject(now, from, head, reason, out),
-            Ok(false) => return,
-            Ok(true) => *deadline = now.after(self.config.pull_timeout),
-        }
-        if current.is_whole() {
-            if let Some(whole) = assembly.take() {
-                self.load(now, from, *whole, out);
-            }
-        } else {
-            if let Some(next) = current.wants_window() {
-                let message = Message::SnapshotMore {
-                    session: current.session,
-                    next,
-                };
-                out.push(Output::Send { to: from, message });
-            }
-            self.sync_timer(rank);
+    /// Starts pulls of the logs that wait for their turn, as many as may be under way.
+    // spec: OPLOG-19
+    pub(crate) fn start_pulls(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        while self.asked.len() < self.config.pulls_max {
+            let (remotes, priorities) = (&self.remotes, &self.priorities);
+            let order = |rank| {
+                let behind = |remote: &Remote| remote.fetch.wanted.0.saturating_sub(remote.seq.0);
+                let priority = priorities.get(&rank).copied().unwrap_or_default();
+                (priority, Reverse(remotes.get(&rank).map_or(0, behind)))
+            };
+            let Some(rank) = self.queue.take(order) else {
+                break;
+            };
+            self.ask(now, rank, out);
         }
     }
 
-    /// Takes word that a responder let a snapshot go.
-    pub(crate) fn snapshot_gone(
-        &mut self,
-        now: Timestamp,
-        from: Rank,
-        session: u64,
-        out: &mut Vec<Output>,
-    ) {
-        let gone = self.asked.iter().copied().find(|rank| {
-            self.remotes.get(rank).is_some_and(|remote| {
-                remote.fetch.asked() == Some(from)
-                    && remote
-                        .fetch
-                        .assembly()
-                        .is_some_and(|assembly| assembly.session == session)
-            })
-        });
-        if let Some(rank) = gone {
-            self.ask_another(now, rank, out);
+    /// Asks a peer that brought something for more, or lets the others that wait have their turn first.
+    // spec: OPLOG-8, OPLOG-19
+    pub(crate) fn ask_on(&mut self, now: Timestamp, rank: Rank, peer: Rank, out: &mut Vec<Output>) {
+        if self.queue.is_empty() {
+            return self.ask_peer(now, rank, peer, out);
         }
-    }
-
-    /// Loads a whole snapshot, checks it and goes on behind it.
-    fn load(&mut self, now: Timestamp, from: Rank, whole: Assembly, out: &mut Vec<Output>) {
-        let head = whole.head;
-        let origin = head.origin;
-        let Some((runs, copies)) = stream::decode(&whole.into_stream(), head.seq) else {
-            return self.reject(now, from, head, SnapshotFault::Malformed, out);
-        };
-        if copies != head.copies {
-            return self.reject(now, from, head, SnapshotFault::Count, out);
+        if let Some(remote) = self.remotes.get_mut(&rank) {
+            remote.fetch.stage = Stage::Queued;
         }
-        let result = self.state.load(origin, head.seq, runs);
-        let fault = match result {
-            Err(reason) => Some(SnapshotFault::Refused(reason)),
-            Ok(()) if self.state.digest(origin.rank) != head.set => Some(SnapshotFault::Digest),
-            Ok(()) => None,
-        };
-        let Some(remote) = self.remotes.get_mut(&origin.rank) else {
-            return;
-        };
-        if let Some(reason) = fault {
-            remote.restart();
-            self.state.reset(origin, Seq::ZERO);
-            self.sessions.drop_rank(origin.rank);
-            return self.reject(now, from, head, reason, out);
-        }
-        let before = remote.seq;
-        remote.resume(head.seq, head.chain);
-        self.counters.snapshots_loaded += 1;
-        out.push(Output::Event(Event::SnapshotLoaded {
-            origin,
-            seq: head.seq,
-            from,
-            copies,
-        }));
-        self.drain(now, origin, before, out);
-        let lacks = |remote: &Remote| remote.fetch.wanted > remote.seq;
-        if self.remotes.get(&origin.rank).is_some_and(lacks) {
-            self.ask_peer(now, origin.rank, from, out);
-        }
-    }
-
-    fn reject(
-        &mut self,
-        now: Timestamp,
-        peer: Rank,
-        head: SnapshotHead,
-        reason: SnapshotFault,
-        out: &mut Vec<Output>,
-    ) {
-        self.counters.snapshots_rejected += 1;
-        out.push(Output::Event(Event::SnapshotRejected {
-            origin: head.origin,
-            seq: head.seq,
-            peer,
-            reason,
-        }));
-        self.ask_another(now, head.origin.rank, out);
-    }
-
-    /// Bytes of snapshot that may still be buffered for `rank`: the limit less what all others were promised.
-    fn snapshot_room(&self, rank: Rank) -> u64 {
-        let others = self.asked.iter().filter(|other| **other != rank);
-        let promised: u64 = others
-            .filter_map(|other| self.remotes.get(other)?.fetch.assembly())
-            .map(|assembly| assembly.head.bytes)
-            .sum();
-        (self.config.snapshot_bytes_max as u64).saturating_sub(promised)
+        self.sync_timer(rank);
     }
 
     /// Asks the best peer of this round.
@@ -339,7 +213,7 @@ impl<S: State> Replica<S> {
     }
 
     /// Gives up on the peer that was asked.
-    fn ask_another(&mut self, now: Timestamp, rank: Rank, out: &mut Vec<Output>) {
+    pub(crate) fn ask_another(&mut self, now: Timestamp, rank: Rank, out: &mut Vec<Output>) {
         let Some(remote) = self.remotes.get_mut(&rank) else {
             return;
         };
@@ -422,7 +296,7 @@ impl<S: State> Replica<S> {
         wait.saturating_add(Duration::from_nanos(self.rng.u64(0..=nanos)))
     }
 
-    /// Brings timers and the count of pulls in line with a log's fetching. Called after each change of it.
+    /// Brings timers, the count of pulls and the queue in line with a log's fetching. Called after each change of it.
     pub(crate) fn sync_timer(&mut self, rank: Rank) {
         let fetch = self.remotes.get(&rank).map(|remote| &remote.fetch);
         self.timers
@@ -431,6 +305,11 @@ impl<S: State> Replica<S> {
             self.asked.insert(rank);
         } else {
             self.asked.remove(&rank);
+        }
+        if fetch.is_some_and(Fetch::is_queued) {
+            self.queue.insert(rank);
+        } else {
+            self.queue.remove(rank);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! [`Replica`]: one node's copy of all logs. This file holds the way in; what happens to a batch is in
-//! `accept`, fetching what lacks in `pull`, answering others in `serve`, the own log in `publish`.
+//! `accept`, fetching what lacks in `pull` and `load`, answering others in `serve`, the own log in `publish`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -14,6 +14,7 @@ use crate::limits::SEQ_MAX;
 use crate::message::Message;
 use crate::op::Op;
 use crate::own::Own;
+use crate::queue::{Priority, Queue};
 use crate::remote::Remote;
 use crate::session::Sessions;
 use crate::state::State;
@@ -36,6 +37,10 @@ pub struct Replica<S> {
     pub(crate) timers: Timers,
     /// Ranks whose log was asked for and not answered yet.
     pub(crate) asked: BTreeSet<Rank>,
+    /// Ranks whose log waits for one of those to be answered.
+    pub(crate) queue: Queue,
+    /// Only what is not [`Priority::Normal`].
+    pub(crate) priorities: BTreeMap<Rank, Priority>,
     pub(crate) rng: fastrand::Rng,
     pub(crate) counters: Counters,
     /// The ops of the batch at hand.
@@ -96,6 +101,8 @@ impl<S: State> Replica<S> {
             budgets: Budgets::default(),
             timers: Timers::default(),
             asked: BTreeSet::new(),
+            queue: Queue::default(),
+            priorities: BTreeMap::new(),
             rng: fastrand::Rng::with_seed(seed),
             counters: Counters::default(),
             decoded: Vec::new(),
@@ -125,6 +132,7 @@ impl<S: State> Replica<S> {
             }
             Message::SnapshotGone { session } => self.snapshot_gone(now, from, session, out),
         }
+        self.start_pulls(now, out);
     }
 
     /// Does what is due. Late and repeated calls are harmless.
@@ -152,6 +160,7 @@ impl<S: State> Replica<S> {
         while let Some(rank) = self.timers.take_due(now) {
             self.fetch_due(now, rank, out);
         }
+        self.start_pulls(now, out);
     }
 
     /// Returns when [`tick`](Replica::tick) is wanted next. Cost: O(log ranks).
@@ -163,6 +172,7 @@ impl<S: State> Replica<S> {
             self.own.challenge_deadline(&self.config),
             self.sessions.next_deadline(&self.config),
             self.timers.next_deadline(),
+            self.may_start_pulls().then_some(Timestamp(0)),
         ]
         .into_iter()
         .flatten()
@@ -257,6 +267,20 @@ impl<S: State> Replica<S> {
             self.sessions.drop_rank(rank);
             self.state.reset(OriginId { rank, inc: floor }, Seq::ZERO);
         }
+    }
+
+    /// Says how soon the log of `rank` is caught up with, compared to others, in all its lives. Everybody begins as
+    /// [`Priority::Normal`].
+    // spec: OPLOG-19
+    pub fn prioritize(&mut self, rank: Rank, priority: Priority) {
+        match priority {
+            Priority::Normal => self.priorities.remove(&rank),
+            Priority::First | Priority::Last => self.priorities.insert(rank, priority),
+        };
+    }
+
+    fn may_start_pulls(&self) -> bool {
+        !self.queue.is_empty() && self.asked.len() < self.config.pulls_max
     }
 
     /// Takes word of what every member has: tails let go of it but for the last `tail_stable_ops` of each log.

@@ -20,6 +20,7 @@ pub(crate) struct Snapshot {
 /// What is known when a snapshot is taken.
 pub(crate) struct Taken {
     pub(crate) origin: OriginId,
+    pub(crate) base: Seq,
     pub(crate) seq: Seq,
     pub(crate) chain: u64,
     pub(crate) set: u64,
@@ -31,6 +32,7 @@ impl Snapshot {
     pub(crate) fn new(session: u64, taken: Taken, config: &Config) -> Snapshot {
         let Taken {
             origin,
+            base,
             seq,
             chain,
             set,
@@ -51,6 +53,7 @@ impl Snapshot {
             copies,
             bytes: stream.len() as u64,
             chunks,
+            base,
         };
         Snapshot {
             session,
@@ -115,20 +118,39 @@ impl Sessions {
 
     /// Returns the snapshot of that session and notes that it was asked for.
     pub(crate) fn get(&mut self, now: Timestamp, session: u64) -> Option<&Snapshot> {
-        self.find(now, |snapshot| snapshot.session == session)
+        let (used, snapshot) = self
+            .0
+            .iter_mut()
+            .find(|(_, snapshot)| snapshot.session == session)?;
+        *used = now;
+        Some(snapshot)
     }
 
-    /// Returns a snapshot of that log at or behind `from` and no older than `oldest`.
+    /// Returns the shortest snapshot of that log for one who has what lies before `from`, if it is no older than
+    /// `oldest` and no longer than `bytes_max`.
     pub(crate) fn reuse(
         &mut self,
         now: Timestamp,
         origin: OriginId,
         from: Seq,
         oldest: Seq,
+        bytes_max: u64,
     ) -> Option<&Snapshot> {
-        self.find(now, |Snapshot { head, .. }| {
-            head.origin == origin && head.seq >= from.max(oldest)
-        })
+        let serves = |head: &SnapshotHead| {
+            head.origin == origin
+                && head.base < from
+                && head.seq >= from.max(oldest)
+                && head.bytes <= bytes_max
+        };
+        let heads = self
+            .0
+            .iter()
+            .map(|(_, Snapshot { session, head, .. })| (session, head));
+        let (session, _) = heads
+            .filter(|(_, head)| serves(head))
+            .min_by_key(|(_, head)| head.bytes)?;
+        let session = *session;
+        self.get(now, session)
     }
 
     pub(crate) fn drop_rank(&mut self, rank: Rank) {
@@ -146,11 +168,5 @@ impl Sessions {
             .iter()
             .map(|(used, _)| used.after(config.session_idle))
             .min()
-    }
-
-    fn find(&mut self, now: Timestamp, wanted: impl Fn(&Snapshot) -> bool) -> Option<&Snapshot> {
-        let (used, snapshot) = self.0.iter_mut().find(|(_, snapshot)| wanted(snapshot))?;
-        *used = now;
-        Some(snapshot)
     }
 }

@@ -1,7 +1,7 @@
 //! What the logs fold into, as far as the logs need to know it.
 
-use radix_core::SnapshotRun;
 use radix_core::id::{Incarnation, OpId, OriginId, Rank, Seq};
+use radix_core::{SnapshotDelta, SnapshotRun};
 use thiserror::Error;
 
 use crate::op::Op;
@@ -21,17 +21,13 @@ pub trait State {
     fn rename(&mut self, rank: Rank, inc: Incarnation);
     /// Returns the set digest of the live copies of `rank`; independent of order and of the incarnation.
     fn digest(&self, rank: Rank) -> u64;
-    /// Returns the live copies of `rank`, ancestors first.
-    fn snapshot(&self, rank: Rank) -> Vec<SnapshotRun>;
-    /// Forgets every copy of that rank and takes over `runs` at position (`origin.inc`, `seq`), in one step for readers.
+    /// Returns the live copies of `rank` that ops behind `base` named, ancestors first; with `base` 0 all its copies.
+    fn snapshot(&self, rank: Rank, base: Seq) -> Vec<SnapshotRun>;
+    /// Takes that rank from any position at or behind `delta.base` to (`origin.inc`, `seq`), in one step for readers.
     ///
+    /// Every copy of an op behind `delta.base` gives way to `delta.runs`; of the others those that it names die.
     /// Errors: [`ApplyError`]; the rank then has no copies.
-    fn load(
-        &mut self,
-        origin: OriginId,
-        seq: Seq,
-        runs: Vec<SnapshotRun>,
-    ) -> Result<(), ApplyError>;
+    fn load(&mut self, origin: OriginId, seq: Seq, delta: SnapshotDelta) -> Result<(), ApplyError>;
 }
 
 /// Why an op had no effect, or a snapshot could not be loaded.

@@ -5,16 +5,24 @@ use std::collections::VecDeque;
 use radix_core::id::Seq;
 
 use crate::batch::Batch;
+use crate::delta::Stretch;
 use crate::limits::BATCH_OVERHEAD_BYTES;
 
 /// A ring of batches without holes; each begins at most one op behind the end of the one before.
 #[derive(Debug)]
 pub(crate) struct Tail {
-    batches: VecDeque<(Seq, Batch)>,
+    batches: VecDeque<Kept>,
     ops: usize,
     bytes: usize,
     ops_max: usize,
     bytes_max: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    last: Seq,
+    batch: Batch,
+    says: Stretch,
 }
 
 impl Tail {
@@ -29,12 +37,13 @@ impl Tail {
     }
 
     /// Appends a batch that ends at `last` and continues the tail; lets the oldest go where there is no room.
-    pub(crate) fn push(&mut self, last: Seq, batch: Batch) {
+    pub(crate) fn push(&mut self, last: Seq, batch: Batch, mut says: Stretch) {
         self.ops += batch.count as usize;
         self.bytes += cost(&batch);
-        self.batches.push_back((last, batch));
+        says.bytes = batch.ops.len() as u64;
+        self.batches.push_back(Kept { last, batch, says });
         while self.ops > self.ops_max || self.bytes > self.bytes_max {
-            let Some((_, batch)) = self.batches.pop_front() else {
+            let Some(Kept { batch, .. }) = self.batches.pop_front() else {
                 break;
             };
             self.ops -= batch.count as usize;
@@ -44,7 +53,7 @@ impl Tail {
 
     /// Lets batches go that end at or below `stable`, oldest first, as long as `keep` ops stay.
     pub(crate) fn trim(&mut self, stable: Seq, keep: usize) {
-        while let Some((last, batch)) = self.batches.front() {
+        while let Some(Kept { last, batch, .. }) = self.batches.front() {
             let left = self.ops - batch.count as usize;
             if *last > stable || left < keep {
                 break;
@@ -73,20 +82,29 @@ impl Tail {
 
     /// Returns the first op that is still here.
     pub(crate) fn first(&self) -> Option<Seq> {
-        self.batches.front().map(|(_, batch)| batch.first)
+        self.batches.front().map(|kept| kept.batch.first)
     }
 
     /// Returns the batches from the one that holds `from` on, or `None` when the tail begins behind it.
     pub(crate) fn since(&self, from: Seq) -> Option<impl Iterator<Item = (Seq, &Batch)>> {
+        Some(self.kept(from)?.map(|kept| (kept.last, &kept.batch)))
+    }
+
+    /// Returns what the batches of [`since`](Tail::since) say, all together; `from` is at least 1. Cost: O(batches).
+    pub(crate) fn weigh(&self, from: Seq) -> Option<Stretch> {
+        let mut all = Stretch::default();
+        for kept in self.kept(from)? {
+            all.join(kept.says, kept.last.next().0 - from.0);
+        }
+        Some(all)
+    }
+
+    fn kept(&self, from: Seq) -> Option<impl Iterator<Item = &Kept>> {
         if self.first()? > from {
             return None;
         }
-        let start = self.batches.partition_point(|(last, _)| *last < from);
-        Some(
-            self.batches
-                .range(start..)
-                .map(|(last, batch)| (*last, batch)),
-        )
+        let start = self.batches.partition_point(|kept| kept.last < from);
+        Some(self.batches.range(start..))
     }
 }
 
@@ -108,7 +126,8 @@ mod tests {
             count,
             ops: Bytes::from(vec![0; count as usize]),
         };
-        tail.push(Seq(first + u64::from(count) - 1), batch);
+        let last = Seq(first + u64::from(count) - 1);
+        tail.push(last, batch, Stretch::default());
     }
 
     fn firsts(tail: &Tail, from: u64) -> Option<Vec<u64>> {

@@ -46,6 +46,7 @@ proptest! {
     ) {
         let mut net = Net::new(3, Config {
             tail_ops_max,
+            delta_bytes_min: 0,
             checkpoint_ops: 4,
             snapshot_chunk_bytes: 64,
             repair_interval: Duration::from_millis(100),

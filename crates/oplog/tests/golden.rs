@@ -113,6 +113,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         copies: 1,
         bytes: 16,
         chunks: 2,
+        base: Seq(4),
     };
     vec![
         (
@@ -147,7 +148,7 @@ fn messages() -> Vec<(&'static str, Message)> {
             },
         ),
         (
-            "044d03ac020501020110020102aabb",
+            "044d03ac02050102011002040102aabb",
             Message::Snapshot(SnapshotChunk {
                 session: 77,
                 head,

@@ -66,10 +66,11 @@ fn configs() -> impl Strategy<Value = Config> {
     let tail = prop_oneof![Just(0usize), Just(3), Just(20), Just(65_536)];
     let reorder = prop_oneof![Just(0usize), Just(4), Just(16_384)];
     let pull = prop_oneof![Just(1usize), Just(64), Just(1 << 20)];
+    let delta = prop_oneof![Just(0u64), Just(100), Just(64 << 10)];
     (
         tail,
         reorder,
-        pull,
+        (pull, delta),
         1usize..4,
         1usize..3,
         16usize..80,
@@ -79,7 +80,7 @@ fn configs() -> impl Strategy<Value = Config> {
             |(
                 tail_ops_max,
                 reorder_ops_max,
-                pull_bytes_max,
+                (pull_bytes_max, delta_bytes_min),
                 pulls_max,
                 sessions_max,
                 snapshot_chunk_bytes,
@@ -88,6 +89,7 @@ fn configs() -> impl Strategy<Value = Config> {
                 tail_ops_max,
                 reorder_ops_max,
                 pull_bytes_max,
+                delta_bytes_min,
                 pulls_max,
                 sessions_max,
                 snapshot_chunk_bytes,
@@ -249,6 +251,8 @@ fn the_acts_reach_every_way_of_repair() {
                 ("busy", c.pulls_busy),
                 ("snapshots sent", c.snapshots_sent),
                 ("snapshots loaded", c.snapshots_loaded),
+                ("deltas sent", c.deltas_sent),
+                ("deltas loaded", c.deltas_loaded),
                 ("checkpoints", c.checkpoints_equal),
                 ("reincarnations", c.reincarnations),
             ] {

@@ -15,7 +15,7 @@ use crate::positions::{Position, Positions};
 use crate::ranks::Ranks;
 use crate::rcu::Domain;
 use crate::reader::{Reader, Shared};
-use crate::run::{InsertError, InsertRun, PathCopies, SnapshotRun, TooManyReaders};
+use crate::run::{InsertError, InsertRun, PathCopies, SnapshotDelta, SnapshotRun, TooManyReaders};
 use crate::tree::{Shape, Tree};
 
 /// The sizes an index is built with.
@@ -147,20 +147,48 @@ impl Index {
     ) -> Result<(), InsertError> {
         self.fold(origin, seq, |index| {
             index.kill_rank(origin.rank);
-            let loaded = runs.iter().try_for_each(|run| {
-                let insert = InsertRun {
-                    source: run.source,
-                    tier: run.tier,
-                    place: run.place.as_place(),
-                    pages: &run.pages,
-                };
-                index.add(origin.rank, run.seq, run.idx, insert)
-            });
-            if loaded.is_err() {
-                index.kill_rank(origin.rank);
-            }
-            loaded
+            index.add_runs(origin.rank, runs)
         })
+    }
+
+    /// Takes a rank's copies from any place at or behind `delta.base`, and before `seq`, to what they are at `seq`,
+    /// as one instant. Copies behind `delta.base` are replaced, so which place it was does not matter.
+    ///
+    /// Cost: O(what changes). Errors: as [`Index::load`]; the rank then has no copies.
+    pub fn load_delta(
+        &mut self,
+        origin: OriginId,
+        seq: Seq,
+        delta: &SnapshotDelta,
+    ) -> Result<(), InsertError> {
+        let rank = origin.rank;
+        self.fold(origin, seq, |index| {
+            index.kill_behind(rank, delta.base);
+            for source in &delta.sources {
+                index.kill_source(rank, *source);
+            }
+            for ranges in delta.removed.chunk_by(|a, b| a.seq == b.seq) {
+                index.kill(rank, ranges[0].seq, ranges);
+            }
+            index.add_runs(rank, &delta.runs)
+        })
+    }
+
+    /// Adds the runs of a snapshot; all or none of the rank's copies are left.
+    fn add_runs(&mut self, rank: Rank, runs: &[SnapshotRun]) -> Result<(), InsertError> {
+        let added = runs.iter().try_for_each(|run| {
+            let insert = InsertRun {
+                source: run.source,
+                tier: run.tier,
+                place: run.place.as_place(),
+                pages: &run.pages,
+            };
+            self.add(rank, run.seq, run.idx, insert)
+        });
+        if added.is_err() {
+            self.kill_rank(rank);
+        }
+        added
     }
 
     /// Moves a rank's copies to another life of it: same copies, same seq and idx. Nothing happens to a rank

@@ -54,5 +54,6 @@ pub use page::{Fingerprint, FingerprintKey};
 pub use positions::Position;
 pub use reader::Reader;
 pub use run::{
-    InsertError, InsertRun, PathCopies, Place, SnapshotPlace, SnapshotRun, TooManyReaders,
+    InsertError, InsertRun, PathCopies, Place, SnapshotDelta, SnapshotPlace, SnapshotRun,
+    TooManyReaders,
 };

@@ -76,6 +76,22 @@ impl Index {
             .sum()
     }
 
+    /// Removes everything that ops behind `base` named.
+    pub(crate) fn kill_behind(&mut self, rank: Rank, base: Seq) -> u64 {
+        let ops: Vec<Seq> = match self.ranks.by_rank.get(&rank) {
+            Some(copies) => copies
+                .ops
+                .range(base.next()..)
+                .rev()
+                .map(|(seq, _)| *seq)
+                .collect(),
+            None => return 0,
+        };
+        ops.into_iter()
+            .map(|seq| self.kill_ranges(rank, seq, &[ALL]))
+            .sum()
+    }
+
     /// Removes pages `ranges` (sorted, apart) of one op, from its deepest node upwards.
     fn kill_ranges(&mut self, rank: Rank, seq: Seq, ranges: &[(u32, u32)]) -> u64 {
         let (Some(mut node), Some(&(idx_min, _))) = (self.ranks.deepest(rank, seq), ranges.first())

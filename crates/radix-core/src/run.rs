@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Namespace, Rank, Seq, SourceId, Tier};
+use crate::id::{CopyRange, Namespace, Rank, Seq, SourceId, Tier};
 use crate::page::Fingerprint;
 
 /// One insert op: consecutive pages at one holder and tier. The copies are named by the op, from idx 0.
@@ -56,7 +56,7 @@ pub struct SnapshotRun {
 pub enum SnapshotPlace {
     /// At the root of a namespace.
     Root(Namespace),
-    /// Behind the page of a copy in an earlier run of the same snapshot.
+    /// Behind the page of a copy in an earlier run of the same snapshot, or of one that its base has.
     Copy {
         /// The insert op that named the copy.
         seq: Seq,
@@ -80,6 +80,19 @@ impl SnapshotPlace {
             SnapshotPlace::Path(namespace, pages) => Place::Path(*namespace, pages),
         }
     }
+}
+
+/// What became of a rank's copies behind a place of its log. With `base` 0: all its copies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotDelta {
+    /// Copies of ops at or below this place stay as they are, but for those that died.
+    pub base: Seq,
+    /// Sources that lost all their copies of ops at or below `base`.
+    pub sources: Vec<SourceId>,
+    /// Other copies of such ops that died. Ranges that name none are skipped.
+    pub removed: Vec<CopyRange>,
+    /// All live copies of ops behind `base`, ancestors first.
+    pub runs: Vec<SnapshotRun>,
 }
 
 /// Live copies of one holder along a path.

@@ -14,11 +14,20 @@ impl Index {
     /// Cost: O(copies); where the page above a run is not held by the rank, also the path to it.
     #[must_use]
     pub fn snapshot(&self, rank: Rank) -> Vec<SnapshotRun> {
+        self.snapshot_behind(rank, Seq::ZERO)
+    }
+
+    /// Returns the live copies of a rank that ops behind `base` named, ancestors first: the runs of a
+    /// [`SnapshotDelta`](crate::SnapshotDelta). The copy a run hangs behind may be an older one.
+    ///
+    /// Cost: O(copies returned), and paths as for [`Index::snapshot`].
+    #[must_use]
+    pub fn snapshot_behind(&self, rank: Rank, base: Seq) -> Vec<SnapshotRun> {
         let Some(copies) = self.ranks.by_rank.get(&rank) else {
             return Vec::new();
         };
-        let mut runs = Vec::with_capacity(copies.ops.len());
-        for (seq, deepest) in &copies.ops {
+        let mut runs = Vec::new();
+        for (seq, deepest) in copies.ops.range(base.next()..) {
             self.snapshot_op(rank, *seq, *deepest, &mut runs);
         }
         // A copy's page is above the run that hangs behind it.

@@ -6,7 +6,7 @@ use radix_core::id::{
 };
 use radix_core::{
     Fingerprint, Index, IndexConfig, InsertError, InsertRun, Matches, PathCopies, Place, Position,
-    SnapshotPlace, SnapshotRun,
+    SnapshotDelta, SnapshotPlace, SnapshotRun,
 };
 
 const NS: Namespace = Namespace::DEFAULT;
@@ -218,6 +218,16 @@ fn a_crooked_snapshot_leaves_the_rank_empty() {
             seq: Seq(1),
         };
         assert_eq!(index.load(op(0, 0).origin, Seq(9), &runs), Err(misplaced));
+        index.debug_check();
+        store(&mut index, 0, 1, &[1, 2, 3, 4]);
+        let delta = SnapshotDelta {
+            runs,
+            ..SnapshotDelta::default()
+        };
+        assert_eq!(
+            index.load_delta(op(0, 0).origin, Seq(9), &delta),
+            Err(misplaced)
+        );
         index.debug_check();
         assert_eq!((index.copies(Rank(0)), index.digest(Rank(0))), (0, 0));
         assert_eq!(found(&index, &[1, 2, 3, 4]), [(holder(1), 2)]);

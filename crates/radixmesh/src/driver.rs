@@ -213,11 +213,12 @@ fn execute(core: &mut Core, command: Command) {
         } => drop(reply.send(core.applied(rank, from, max))),
         Command::Leave { drain, reply } => {
             core.handle(Input::Leave { drain });
-            drop(reply.send(()));
+            // Who asked may have gone.
+            let _ = reply.send(());
         }
         Command::Forget { rank, reply } => {
             if let Some(answer) = core.forget(rank) {
-                drop(reply.send(answer));
+                let _ = reply.send(answer);
             }
         }
         Command::Shutdown => core.ended = core.ended.take().or(Some(Ended::Stopped)),

@@ -1,5 +1,6 @@
-//! Finds out that the others know this node no longer, or that another process has its rank. A node that is alone for
-//! long or is refused as unknown introduces itself again; one whose rank is taken for good ends.
+//! Finds out that the others know this node no longer, or that another process has its rank. A node that is alone and
+//! refused as unknown, or that joined and is alone for long, introduces itself again; one whose rank is taken for good
+//! ends. As long as anybody links with it, the others learn of it from there: an introduction would only cost it a life.
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub(crate) struct Standing {
     links_up: usize,
     /// Since when no link is up.
     alone_since: Option<Timestamp>,
-    /// A peer refused this node as unknown since it last introduced itself.
+    /// A peer refused this node as unknown since a link was up or it introduced itself.
     is_unknown: bool,
     /// Since when peers say that another process has the rank, and what they said; forgotten with every link that comes up.
     taken: Option<(Timestamp, String)>,
@@ -43,6 +44,7 @@ impl Standing {
     pub(crate) fn link_up(&mut self) {
         self.links_up += 1;
         self.alone_since = None;
+        self.is_unknown = false;
         self.taken = None;
     }
 
@@ -61,6 +63,13 @@ impl Standing {
             }
             _ => {}
         }
+    }
+
+    /// Returns whether nobody is likely to link with this node by itself. One that is configured is dialed and dials for
+    /// ever, until somebody says that it is unknown.
+    fn is_lost(&self, joined: bool, alone_max: Duration, now: Timestamp) -> bool {
+        self.alone_since
+            .is_some_and(|since| self.is_unknown || (joined && now.since(since) >= alone_max))
     }
 
     fn is_taken(&mut self, why: &str, now: Timestamp) {
@@ -96,11 +105,7 @@ pub(crate) async fn watch(shared: std::sync::Arc<Shared>, links: Links) {
                 shared.settle(&mut core);
                 return;
             }
-            let alone = core.standing.alone_since;
-            // One that is configured is dialed and dials for ever: nobody has to be told of it.
-            let is_lost =
-                config.join.is_some() && alone.is_some_and(|since| now.since(since) >= alone_max);
-            core.standing.is_unknown || is_lost
+            core.standing.is_lost(config.join.is_some(), alone_max, now)
         };
         if !wants {
             pause = config.heartbeat;
@@ -147,6 +152,25 @@ mod tests {
 
     fn at(ms: u64) -> Timestamp {
         Timestamp(ms * 1_000_000)
+    }
+
+    #[test]
+    fn who_is_linked_is_not_lost_and_who_is_configured_only_when_it_is_unknown() {
+        let long = Duration::from_secs(9);
+        let unknown = RejectReason::UnknownNode.because("node 3 has no peer 7");
+        let mut standing = Standing::new(at(0));
+        assert!(!standing.is_lost(true, long, at(8_999)));
+        assert!(standing.is_lost(true, long, at(9_000)));
+        assert!(!standing.is_lost(false, long, at(99_000)));
+        standing.refused(NodeId(3), &unknown, at(1));
+        assert!(standing.is_lost(false, long, at(2)) && standing.is_lost(true, long, at(2)));
+        standing.link_up();
+        standing.refused(NodeId(4), &unknown, at(3));
+        assert!(!standing.is_lost(true, long, at(99_000)), "somebody links");
+        standing.link_up();
+        standing.link_down(at(100_000));
+        standing.link_down(at(100_000));
+        assert!(!standing.is_lost(true, long, at(100_001)));
     }
 
     #[test]

@@ -32,19 +32,20 @@ impl Trio {
         let dials = [[None, Some(0), Some(1)], [None, None, Some(2)], [None; 3]];
         let mut nodes = Vec::new();
         for (rank, dials) in (0..).zip(dials) {
-            // Whom a node does not dial may be anywhere.
-            let address = |other: usize| match dials[other] {
-                Some(link) => links[link as usize].address().to_string(),
-                None => format!("127.0.0.1:{}", other + 1),
-            };
+            // Nobody is dialed but through the proxies.
             let member = |other| Member {
                 role: Role::Prefill,
-                address: address(other),
+                address: format!("127.0.0.1:{}", other + 1),
             };
             let members = (0..3).map(member).collect();
+            let dials = (0..).map(Rank).zip(dials);
+            let through =
+                |(to, link): (Rank, Option<usize>)| Some((to, links[link?].address().to_string()));
+            let via = dials.filter_map(through).collect();
             let mut config = Config::new("trio", FingerprintKey::new(42), members, Rank(rank));
             config.listen = Some("127.0.0.1:0".to_owned());
             config.heartbeat = HEARTBEAT;
+            config.via = via;
             let node = Mesh::start(config, Arc::new(Tcp::default())).await;
             nodes.push(node.expect("a valid configuration"));
         }
@@ -74,7 +75,7 @@ impl Trio {
     /// Whether `node` sees `other` as up and ready.
     async fn sees(&self, node: u16, other: u16) -> bool {
         let status = self.mesh(node).report().await.expect("running").status;
-        status.members[usize::from(other)].routable()
+        status.members[usize::from(other)].view.routable()
     }
 
     /// How far `node` has the log of `origin`, and what it holds.

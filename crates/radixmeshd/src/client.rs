@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use radixmesh::admin::Token;
 use radixmesh::admin::api::{
-    Applied, EngineRequest, EngineResponse, ErrorResponse, EvictRequest, MatchResponse,
-    PrefixRequest, PublishRequest, PublishResponse, RouteResponse, StatusResponse,
+    Applied, EngineRequest, EngineResponse, ErrorResponse, EvictRequest, ForgetResponse,
+    LeaveRequest, LeaveResponse, MatchResponse, MembersResponse, PrefixRequest, PublishRequest,
+    PublishResponse, RouteResponse, StatusResponse,
 };
 use reqwest::{RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
@@ -136,6 +137,23 @@ impl Client {
     /// `GET /status`. Errors: [`ClientError`].
     pub async fn status(&self) -> Result<StatusResponse, ClientError> {
         self.json(self.get("/status"), "/status").await
+    }
+
+    /// `GET /members`. Errors: [`ClientError`].
+    pub async fn members(&self) -> Result<MembersResponse, ClientError> {
+        self.json(self.get("/members"), "/members").await
+    }
+
+    /// `POST /members/leave`: the node begins to leave. Errors: [`ClientError`].
+    pub async fn leave(&self, request: &LeaveRequest) -> Result<LeaveResponse, ClientError> {
+        let path = "/members/leave";
+        self.json(self.post(path).json(request), path).await
+    }
+
+    /// `POST /members/RANK/forget`. Errors: [`ClientError`]; a refusal when the member takes part.
+    pub async fn forget(&self, rank: u16) -> Result<ForgetResponse, ClientError> {
+        let path = format!("/members/{rank}/forget");
+        self.json(self.post(&path), &path).await
     }
 
     /// `POST /match`. Errors: [`ClientError`].

@@ -156,12 +156,28 @@ impl Topology {
                 self.timers.set(Timer::Ask(target), at);
                 self.settle(target, out);
             }
-            Outcome::Unheard => {
-                // Over an open link this node asked, too, and the answer may still come.
-                if !self.links.get(&target).is_some_and(Link::is_open) {
-                    self.suspect(now, target, out);
-                }
+            Outcome::Unheard => self.nobody_hears(now, target, out),
+        }
+    }
+
+    /// A member that was asked about others is out of reach now.
+    pub(crate) fn relay_lost(&mut self, now: Timestamp, relay: Rank, out: &mut Vec<Output>) {
+        let mut unheard = Vec::new();
+        for (&target, round) in &mut self.rounds {
+            match round.lose(relay) {
+                Outcome::Unheard => unheard.push(target),
+                Outcome::Open | Outcome::Heard => {}
             }
+        }
+        for target in unheard {
+            self.nobody_hears(now, target, out);
+        }
+    }
+
+    fn nobody_hears(&mut self, now: Timestamp, target: Rank, out: &mut Vec<Output>) {
+        // Over an open link this node asked, too, and the answer may still come.
+        if !self.links.get(&target).is_some_and(Link::is_open) {
+            self.suspect(now, target, out);
         }
     }
 

@@ -47,6 +47,7 @@ impl Topology {
         self.stop_asking(peer);
         self.settle(peer, out);
         self.answer_questions(peer, false, out);
+        self.relay_lost(now, peer, out);
         let Some(record) = self.table.get(peer) else {
             return;
         };

@@ -29,7 +29,7 @@ impl Topology {
         self.timers
             .set(Timer::Heartbeat, now.after(self.config.heartbeat));
         self.beats += 1;
-        let all = self.beats % u64::from(self.config.misses) == 0;
+        let all = self.beats.is_multiple_of(u64::from(self.config.misses));
         if !slept {
             self.look(now, all, out);
         }
@@ -38,6 +38,7 @@ impl Topology {
         self.tell_doubted(now, out);
     }
 
+    // spec: TOPO-10
     fn choose(&mut self, now: Timestamp, all: bool) {
         let me = self.config.me;
         let near: Vec<Rank> = behind(&self.links, me)
@@ -142,6 +143,8 @@ impl Topology {
     fn found_deaf(&mut self, now: Timestamp, rank: Rank, silence: Duration, out: &mut Vec<Output>) {
         if let Some(link) = self.links.get_mut(&rank) {
             link.deaf = true;
+            // Who was mute until now was heard until now: it counts as reached until others are heard.
+            link.others_reach = link.mute;
         }
         out.push(Output::Event(Event::Silent { rank, silence }));
         self.settle(rank, out);
@@ -166,6 +169,10 @@ impl Topology {
         if link.deaf {
             link.deaf = false;
             link.others_reach = false;
+            // It is heard; whether it hears this node is seen by the next answer.
+            let misses = u32::from(self.config.misses).saturating_mul(self.health.factor());
+            let watch = self.watches.get_mut(peer);
+            link.mute |= watch.is_some_and(|watch| watch.is_mute(misses));
             self.stop_asking(peer);
             out.push(Output::Event(Event::HeardAgain { rank: peer }));
             self.settle(peer, out);

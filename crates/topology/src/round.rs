@@ -51,6 +51,19 @@ impl Round {
         }
     }
 
+    /// One of those asked is out of reach itself: not to be waited for, and nothing against who asked.
+    pub(crate) fn lose(&mut self, relay: Rank) -> Outcome {
+        let Some(at) = self.waiting.iter().position(|&waiting| waiting == relay) else {
+            return Outcome::Open;
+        };
+        self.waiting.remove(at);
+        if self.waiting.is_empty() {
+            self.asked = false;
+            return Outcome::Unheard;
+        }
+        Outcome::Open
+    }
+
     /// Returns whether others were asked and not one answered: a sign against the asking node.
     pub(crate) fn is_unanswered(&self) -> bool {
         self.asked && !self.answered
@@ -80,6 +93,16 @@ mod tests {
         check(&[(1, 7, false), (1, 7, false)], Outcome::Open);
         check(&[(1, 7, false), (2, 6, false)], Outcome::Open);
         check(&[(1, 7, false), (3, 7, true)], Outcome::Open);
+    }
+
+    #[test]
+    fn who_is_out_of_reach_is_not_waited_for() {
+        let mut round = Round::new(7, vec![Rank(1), Rank(2)]);
+        assert_eq!(round.lose(Rank(3)), Outcome::Open);
+        assert_eq!(round.lose(Rank(1)), Outcome::Open);
+        assert!(round.is_unanswered());
+        assert_eq!(round.lose(Rank(2)), Outcome::Unheard);
+        assert!(!round.is_unanswered());
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Topology {
             readers.extend(doubters.map(|(&rank, _)| rank));
         }
         for reader in readers {
-            self.tell_many(reader, news.for_reader(reader), out);
+            self.tell_many(reader, &news.for_reader(reader), out);
         }
     }
 
@@ -71,7 +71,7 @@ impl Topology {
         self.send(to, Message::Members { records, all_of }, out);
     }
 
-    fn tell_many(&self, to: Rank, records: Vec<Record>, out: &mut Vec<Output>) {
+    fn tell_many(&self, to: Rank, records: &[Record], out: &mut Vec<Output>) {
         for chunk in records.chunks(limits::RECORDS_PER_MESSAGE_MAX) {
             self.tell(to, chunk.to_vec(), None, out);
         }
@@ -133,6 +133,7 @@ impl Topology {
             said.get(&known.rank)
                 .is_none_or(|said| known.precedence(said).is_gt())
         });
-        self.tell_many(from, better.cloned().collect(), out);
+        let better: Vec<Record> = better.cloned().collect();
+        self.tell_many(from, &better, out);
     }
 }

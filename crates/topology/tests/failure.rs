@@ -92,7 +92,8 @@ fn a_false_suspicion_is_refuted_by_its_victim() {
             cluster.assert_whole();
             assert_eq!(cluster.seen(0, 3).counter, 1);
             assert_eq!(cluster.view(), view);
-            assert_eq!(cluster.node(3).health(), 1, "the accused doubts itself");
+            let doubts = cluster.events(|at, event| at == 3 && *event == Event::Doubt { level: 1 });
+            assert_eq!(doubts, 1, "the accused doubts itself");
             cluster.run(secs(3));
             assert_eq!(cluster.node(3).health(), 0);
         }

@@ -74,6 +74,7 @@ mod tests {
             index: IndexStatus::default(),
             security: Default::default(),
             counters: Default::default(),
+            ..StatusResponse::default()
         }
     }
 

@@ -5,9 +5,11 @@ mod support;
 
 mod batches;
 mod checkpoints;
+mod deltas;
 mod edges;
 mod incarnations;
 mod own_rank;
+mod priorities;
 mod pulls;
 mod snapshots;
 mod stable;

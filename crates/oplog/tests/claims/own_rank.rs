@@ -106,6 +106,65 @@ fn a_process_that_lost_its_state_and_kept_its_incarnation_repairs_itself() {
 }
 
 #[test]
+fn a_rank_restarted_twice_alone_under_a_stale_incarnation_repairs_itself_when_it_meets_a_peer() {
+    let mut net = Net::new(3, config());
+    for op in ops(5) {
+        net.publish(0, op);
+    }
+    net.settle();
+    for life in 1..=2 {
+        net.nodes[0] = Node::new(origin(0, 1), config());
+        for place in 0..=life {
+            net.publish(0, insert(1_000 * life + place * 10, 1));
+        }
+        net.flush(0);
+        net.wires.clear();
+        net.advance(2_000);
+    }
+    net.settle();
+    let digests = net.node(1).replica.digests(rank(0)).unwrap();
+    assert_eq!(
+        (digests.inc, digests.seq, net.node(2).copies(0)),
+        (Incarnation(2), Seq(3), 3)
+    );
+    assert_eq!(net.node(0).replica.counters().reincarnations, 1);
+    net.assert_equal();
+}
+
+/// Nobody knows of a place beyond its last, so nothing challenges it; its own next checkpoint does.
+#[test]
+fn a_stale_life_that_wrote_more_than_the_one_before_is_found_by_its_next_checkpoint() {
+    let config = Config {
+        checkpoint_ops: 8,
+        ..config()
+    };
+    let mut net = Net::new(3, config.clone());
+    for node in &mut net.nodes {
+        node.replica.state_mut().unchecked = true;
+    }
+    for op in ops(5) {
+        net.publish(0, op);
+    }
+    net.settle();
+    net.nodes[0] = Node::new(origin(0, 1), config);
+    for place in 0..12 {
+        net.publish(0, insert(1_000 + place * 10, 1));
+    }
+    net.flush(0);
+    net.wires.clear();
+    net.settle();
+    while (1..3).any(|node| net.node(node).replica.counters().digest_mismatches == 0) {
+        assert!(net.now < 60_000, "a mismatch is found");
+        net.publish(0, insert(net.now * 10, 1));
+        net.flush(0);
+        net.settle();
+    }
+    net.settle();
+    net.assert_equal();
+    assert_eq!(net.node(1).replica.me().inc, Incarnation(1));
+}
+
+#[test]
 fn two_processes_with_one_rank_do_not_outbid_each_other_faster_than_the_interval() {
     let mut node = Node::new(origin(1, 1), config());
     assert!(

@@ -41,7 +41,7 @@ fn tails(net: &mut Net) -> [u64; 2] {
         let node = net.node(node);
         (1..)
             .find(|from| chunks(&pull_from(node, *from)).is_empty())
-            .unwrap()
+            .expect("behind the last op there is no snapshot")
     })
 }
 

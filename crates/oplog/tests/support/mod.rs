@@ -14,7 +14,7 @@ use radix_core::id::{
 };
 use radix_core::page::Fingerprint;
 use radix_core::time::Timestamp;
-use radix_core::{SnapshotPlace, SnapshotRun};
+use radix_core::{SnapshotDelta, SnapshotPlace, SnapshotRun};
 
 /// Set digest after each op of each log, as the first replica that got there had it: the writer.
 pub(crate) type History = Rc<RefCell<BTreeMap<(OriginId, Seq), u64>>>;
@@ -93,7 +93,7 @@ impl Model {
         let (source, tier, pages) = run;
         for (offset, page) in (0u16..).zip(pages) {
             path.push(*page);
-            copies.insert(
+            let twice = copies.insert(
                 (at.seq, idx + offset),
                 Copy {
                     source,
@@ -102,6 +102,7 @@ impl Model {
                     path: path.clone(),
                 },
             );
+            assert!(self.unchecked || twice.is_none(), "a name is given once");
         }
         Ok(())
     }
@@ -192,11 +193,12 @@ impl State for Model {
         sum
     }
 
-    fn snapshot(&self, rank: Rank) -> Vec<SnapshotRun> {
+    fn snapshot(&self, rank: Rank, base: Seq) -> Vec<SnapshotRun> {
         let Some(log) = self.logs.get(&rank) else {
             return Vec::new();
         };
-        let mut copies: Vec<_> = log.copies.iter().collect();
+        let behind = |(name, _): &(&(Seq, u16), &Copy)| name.0 > base;
+        let mut copies: Vec<_> = log.copies.iter().filter(behind).collect();
         copies.sort_by_key(|(name, copy)| (copy.path.len(), **name));
         let run = |(&(seq, idx), copy): (&(Seq, u16), &Copy)| {
             let (last, before) = copy.path.split_last().expect("a copy has a page");
@@ -221,14 +223,28 @@ impl State for Model {
         copies.into_iter().map(run).collect()
     }
 
-    fn load(
-        &mut self,
-        origin: OriginId,
-        seq: Seq,
-        runs: Vec<SnapshotRun>,
-    ) -> Result<(), ApplyError> {
+    fn load(&mut self, origin: OriginId, seq: Seq, delta: SnapshotDelta) -> Result<(), ApplyError> {
+        let before = self.logs.remove(&origin.rank).unwrap_or_default();
+        assert!(
+            delta.base == Seq::ZERO
+                || before.inc == origin.inc && (delta.base..seq).contains(&before.seq),
+            "changes fit onto what is here"
+        );
+        let stays = |(seq, idx): &(Seq, u16), copy: &Copy| {
+            let of = |range: &CopyRange| {
+                range.seq == *seq && (range.idx..range.idx + range.len).contains(idx)
+            };
+            *seq <= delta.base
+                && !delta.sources.contains(&copy.source)
+                && !delta.removed.iter().any(of)
+        };
         self.reset(origin, seq);
-        for run in runs {
+        let stay = before
+            .copies
+            .into_iter()
+            .filter(|(name, copy)| stays(name, copy));
+        self.logs.entry(origin.rank).or_default().copies = stay.collect();
+        for run in delta.runs {
             let at = OpId {
                 origin,
                 seq: run.seq,
@@ -240,6 +256,7 @@ impl State for Model {
                 return Err(error);
             }
         }
+        self.check(origin, seq);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::naive::Naive;
 use super::ops::{Op, Shape, apply, op_id, prints, resolve, shape};
 use crate::id::{CopyId, Holder, Namespace, Rank, Seq, SourceId};
-use crate::{Fingerprint, Index, IndexConfig, Matches, PathCopies};
+use crate::{Fingerprint, Index, IndexConfig, Matches, PathCopies, SnapshotDelta};
 
 const RANKS: u16 = 4;
 
@@ -205,6 +205,58 @@ proptest! {
             prop_assert_eq!(fresh.position(rank), index_one.position(rank));
         }
     }
+
+    #[test]
+    fn a_delta_from_any_base_takes_any_place_behind_it_to_the_end(
+        shapes in prop::collection::vec(shape(), 1..60),
+        picks in prop::collection::vec((any::<usize>(), any::<usize>()), RANKS as usize),
+    ) {
+        let (end, model, log) = run(&shapes, 4);
+        let mut behind = index(3);
+        for (rank, (base, place)) in (0..RANKS).map(Rank).zip(picks) {
+            let ops: Vec<_> = log.iter().filter(|(of, _, _)| *of == rank).collect();
+            let base = base % (ops.len() + 1);
+            let place = base + place % (ops.len() - base + 1);
+            for (_, seq, op) in &ops[..place] {
+                let mut own = own_copies(&behind, rank);
+                apply(&mut behind, &mut own, op_id(rank, *seq), op);
+            }
+            let Some((inc, seq)) = end.position(rank) else { continue };
+            let delta = delta(&end, rank, Seq(base as u64), ops[base..].iter().map(|(_, _, op)| op));
+            prop_assert_eq!(behind.load_delta(crate::id::OriginId { rank, inc }, seq, &delta), Ok(()));
+        }
+        check(&behind, &model, 3, &mut Matches::new());
+        for rank in (0..RANKS).map(Rank) {
+            prop_assert_eq!(behind.digest(rank), end.digest(rank));
+            prop_assert_eq!(behind.position(rank), end.position(rank));
+            prop_assert_eq!(behind.snapshot(rank), end.snapshot(rank));
+        }
+    }
+}
+
+/// What the ops behind `base` made of a rank's copies.
+fn delta<'a>(
+    end: &Index,
+    rank: Rank,
+    base: Seq,
+    ops: impl Iterator<Item = &'a Op>,
+) -> SnapshotDelta {
+    let mut delta = SnapshotDelta {
+        base,
+        runs: end.snapshot_behind(rank, base),
+        ..SnapshotDelta::default()
+    };
+    for op in ops {
+        match op {
+            Op::Remove(ranges) => delta
+                .removed
+                .extend(ranges.iter().filter(|range| range.seq <= base)),
+            Op::ResetSource(source) => delta.sources.push(*source),
+            Op::ResetOrigin => delta.sources.extend((0..2).map(SourceId)),
+            Op::Insert { .. } | Op::Reload => {}
+        }
+    }
+    delta
 }
 
 /// A model of one rank's copies, read back from its snapshot.

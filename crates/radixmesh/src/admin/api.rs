@@ -242,7 +242,7 @@ pub struct OriginStatus {
 }
 
 /// Answer of `GET /status`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StatusResponse {
     /// Name of the cluster.
     pub cluster: String,

@@ -166,7 +166,12 @@ impl Collector for Snapshot {
             let gauge = ConstGauge::new(age);
             let help = "Seconds since a ring check agreed";
             let kind = gauge.metric_type();
-            gauge.encode(encoder.encode_descriptor("ring_check_age_seconds", help, None, kind)?)?;
+            gauge.encode(encoder.encode_descriptor(
+                "ring_check_age_seconds",
+                help,
+                None,
+                kind,
+            )?)?;
         }
         if let Some(Security::Tls(certificate)) = &report.security {
             let gauge = ConstGauge::new(certificate.not_after_s);

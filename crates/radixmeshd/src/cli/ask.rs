@@ -1,5 +1,6 @@
 //! `status`, `route`, `match` and `diff`: questions to running nodes.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use radixmesh::admin::api::{
     SecurityStatus, StatusResponse,
 };
 
+use super::members::member_table;
 use super::output::{Exit, Failure, Format, print, row, table};
 use crate::client::Client;
 use crate::compare::Comparison;
@@ -40,7 +42,7 @@ pub(super) struct AdminArgs {
 }
 
 impl AdminArgs {
-    fn client(&self) -> Result<Client, Failure> {
+    pub(super) fn client(&self) -> Result<Client, Failure> {
         self.token.client(&self.admin)
     }
 }
@@ -141,21 +143,23 @@ pub(super) async fn status(admin: &AdminArgs, format: Format) -> Result<(), Fail
     }
     Err(Failure::new(
         Exit::Unhealthy,
-        format!(
-            "rank {} is not ready: it has not caught up yet",
-            status.rank
-        ),
+        format!("rank {} is not ready: {}", status.rank, why(&status)),
     ))
 }
 
+/// Why a node is not ready.
+fn why(status: &StatusResponse) -> &str {
+    let why = status.not_ready.as_deref();
+    why.unwrap_or("it has not caught up yet")
+}
+
 fn status_text(status: &StatusResponse) -> String {
-    let yes = |flag| if flag { "yes" } else { "no" };
     let mut out = format!(
         "{} rank {} of cluster {}: {}, up {}, version {}, memory {}\n",
         status.role,
         status.rank,
         status.cluster,
-        if status.ready { "ready" } else { "joining" },
+        if status.ready { "ready" } else { "not ready" },
         humantime::format_duration(Duration::from_secs(status.uptime_ms / 1_000)),
         status.version,
         ByteSize::b(status.memory_bytes),
@@ -171,18 +175,9 @@ fn status_text(status: &StatusResponse) -> String {
         ByteSize::b(index.bytes)
     );
     out += &security_text(&status.security);
+    out += &health_text(status);
     out.push('\n');
-    let mut rows = vec![row([&"rank", &"role", &"address", &"up", &"ready"])];
-    for member in &status.members {
-        rows.push(row([
-            &member.rank,
-            &member.role,
-            &member.address,
-            &yes(member.up),
-            &yes(member.ready),
-        ]));
-    }
-    out += &table(&rows);
+    out += &member_table(&status.members);
     out.push('\n');
     let mut rows = vec![row([
         &"origin",
@@ -215,6 +210,69 @@ fn status_text(status: &StatusResponse) -> String {
         }
     }
     out + &table(&rows)
+}
+
+/// What is not as it should be, and whether all members agree on who they are.
+fn health_text(status: &StatusResponse) -> String {
+    let mut out = String::new();
+    if !status.ready {
+        let _ = writeln!(out, "not ready: {}", why(status));
+    }
+    let seconds = |ms: u64| format!("{:.1} s", ms as f64 / 1_000.0);
+    let check = &status.ring_check;
+    let _ = match (&check.stable_view, check.agreed_ms_ago) {
+        (Some(view), Some(ms)) => writeln!(
+            out,
+            "view {view}: all members have it, as found {} ago",
+            seconds(ms)
+        ),
+        _ => writeln!(
+            out,
+            "view {}: not all members are known to have it",
+            status.view
+        ),
+    };
+    if let Some(last) = check.last.as_ref().filter(|last| !last.agreed) {
+        let _ = writeln!(
+            out,
+            "ring check {} ago, begun by rank {}:",
+            seconds(last.ms_ago),
+            last.begun_by
+        );
+        for other in &last.differs {
+            let _ = writeln!(out, "  rank {} has view {}", other.rank, other.view);
+        }
+        for rank in &last.missing {
+            let _ = writeln!(out, "  nobody reached rank {rank}");
+        }
+    }
+    let far = check.last.iter().flat_map(|last| &last.degraded_links);
+    let here = status.degraded_links.iter();
+    let bad: BTreeSet<(u16, u16)> = here
+        .map(|to| (status.rank, *to))
+        .chain(far.map(|link| (link.from, link.to)))
+        .collect();
+    for (from, to) in bad {
+        let _ = writeln!(
+            out,
+            "bad link: rank {from} reaches rank {to} only through others"
+        );
+    }
+    for behind in &status.behind {
+        let _ = writeln!(
+            out,
+            "lacks {} ops of log {} (has {} of {})",
+            behind.ops, behind.rank, behind.have, behind.want
+        );
+    }
+    if status.self_doubt > 0 {
+        let _ = writeln!(
+            out,
+            "doubts itself ({} of 8): it is late with its own work, so it is slow to judge others",
+            status.self_doubt
+        );
+    }
+    out
 }
 
 fn security_text(security: &SecurityStatus) -> String {

@@ -31,6 +31,11 @@ pub(super) struct SourceArgs {
 impl SourceArgs {
     /// Reads everything there is.
     pub(super) fn load(&self) -> Result<Loaded, Failure> {
+        self.load_with(&[])
+    }
+
+    /// Reads everything there is, and flags of a command: how each is called, the key that it sets, the value.
+    pub(super) fn load_with(&self, flags: &[(&str, &str, String)]) -> Result<Loaded, Failure> {
         let env = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
@@ -48,6 +53,11 @@ impl SourceArgs {
                     .flags
                     .push((format!("flag --{key}"), key.to_owned(), value.clone()));
             }
+        }
+        for (flag, key, value) in flags {
+            sources
+                .flags
+                .push((format!("flag {flag}"), (*key).to_owned(), value.clone()));
         }
         if self.plaintext {
             let (key, value) = ("security.plaintext".to_owned(), "true".to_owned());
@@ -102,12 +112,19 @@ fn check(sources: &SourceArgs, format: Format) -> Result<(), Failure> {
     // The shared file has no `local`: then all that all nodes share is checked, for each of them.
     let whose = if loaded.get("local").is_some() {
         let config = loaded.node()?;
-        format!("rank {} of {} members", config.me, config.members.len())
+        match &config.join {
+            None => format!("rank {} of {} members", config.me, config.members.len()),
+            Some(join) => format!(
+                "rank {} joins through {}",
+                config.me,
+                join.addresses.join(", ")
+            ),
+        }
     } else {
         let members = loaded.members().map_err(ConfigErrors::from)?;
         loaded.secret().map_err(ConfigErrors::from)?;
         loaded
-            .check_security(&members)
+            .check_security(members.iter().map(|member| &member.address))
             .map_err(ConfigErrors::from)?;
         format!("what {} members share; `local` is not set", members.len())
     };

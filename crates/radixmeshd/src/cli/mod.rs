@@ -3,6 +3,7 @@
 mod ask;
 mod cert;
 mod config;
+mod members;
 mod node;
 mod output;
 
@@ -30,6 +31,14 @@ struct Cli {
 enum Command {
     /// Run one node until SIGTERM or SIGINT.
     Node(node::NodeArgs),
+    /// Run one node that joins a running cluster, until SIGTERM or SIGINT.
+    Join(node::JoinArgs),
+    /// Let a node leave its cluster for good: it takes no new work, says goodbye and ends.
+    Leave(members::LeaveArgs),
+    /// Show the members of a node's cluster: what is believed of each, how it is reached, who is behind.
+    Members(ask::AdminArgs),
+    /// Forget a member that is down, and its copies, everywhere and now.
+    Forget(members::ForgetArgs),
     /// Make the cluster's CA, and certificates that it signs for nodes.
     #[command(subcommand)]
     Cert(cert::CertCommand),
@@ -98,6 +107,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Node(args) => node::run(&args).await,
+            Command::Join(args) => node::join(&args).await,
+            Command::Leave(args) => members::leave(&args, format).await,
+            Command::Members(admin) => members::members(&admin, format).await,
+            Command::Forget(args) => members::forget(&args, format).await,
             Command::Config(_) | Command::Cert(_) => Ok(()),
             Command::Demo(options) => demo::run(&options, format).await,
             Command::Status(admin) => ask::status(&admin, format).await,

@@ -1,13 +1,13 @@
-//! `node`: starts one node, says so on stdout, and ends it in good order.
+//! `node` and `join`: start one node, say so on stdout, and end it in good order.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use radixmesh::Mesh;
 use radixmesh::transport::Tcp;
 use radixmesh::transport::tls::Credentials;
+use radixmesh::{Ended, Mesh};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::config::SourceArgs;
 use super::output::{Exit, Failure};
-use crate::config::ConfigErrors;
+use crate::config::{ConfigErrors, Loaded};
 use crate::listening::Listening;
 
 /// How long a node may take to end before the process ends anyway.
@@ -30,8 +30,54 @@ pub(super) struct NodeArgs {
     stop_on_stdin_eof: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct JoinArgs {
+    /// The rank to take: one that is free, or whose holder is down (key `rank`).
+    #[arg(long, value_name = "N")]
+    rank: Option<u16>,
+    /// What the node does: prefill, decode or router (key `role`).
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
+    /// Where the node listens and its peers reach it (key `local`).
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// Mesh addresses of members, any of which is asked (key `join`).
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    via: Vec<String>,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
 pub(super) async fn run(args: &NodeArgs) -> Result<(), Failure> {
-    let loaded = args.sources.load()?;
+    live(args.sources.load()?, args.stop_on_stdin_eof).await
+}
+
+/// Starts a node that joins. Without `--via` and the key `join`, the members that are configured are asked.
+pub(super) async fn join(args: &JoinArgs) -> Result<(), Failure> {
+    let mut flags = Vec::new();
+    if let Some(rank) = args.rank {
+        flags.push(("--rank", "rank", rank.to_string()));
+    }
+    if let Some(role) = &args.role {
+        flags.push(("--role", "role", role.clone()));
+    }
+    if let Some(listen) = &args.listen {
+        flags.push(("--listen", "local", listen.clone()));
+    }
+    if !args.via.is_empty() {
+        flags.push(("--via", "join", args.via.join(",")));
+    }
+    let mut loaded = args.node.sources.load_with(&flags)?;
+    if !loaded.joins() {
+        let members = loaded.members().map_err(ConfigErrors::from)?;
+        let all: Vec<String> = members.into_iter().map(|member| member.address).collect();
+        flags.push(("--via (the configured members)", "join", all.join(",")));
+        loaded = args.node.sources.load_with(&flags)?;
+    }
+    live(loaded, args.node.stop_on_stdin_eof).await
+}
+
+async fn live(loaded: Loaded, stop_on_stdin_eof: bool) -> Result<(), Failure> {
     let config = loaded.node()?;
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Failed, error.to_string());
     let filter = EnvFilter::try_new(loaded.log()).map_err(|error| failed(&error))?;
@@ -43,7 +89,7 @@ pub(super) async fn run(args: &NodeArgs) -> Result<(), Failure> {
     let mut terminated = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
     let mut interrupted = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
 
-    let member = config.members[usize::from(config.me.0)].clone();
+    let member = config.own().clone();
     if config.simulated_engine.is_some() {
         warn!("the engine of this node is simulated: it computes nothing");
     }
@@ -64,14 +110,18 @@ pub(super) async fn run(args: &NodeArgs) -> Result<(), Failure> {
     if config.plaintext {
         warn!("links have no TLS: whoever reaches this node's port may claim to be any other node");
     }
-    let running = Mesh::start(config, Arc::new(transport))
-        .await
-        .map_err(|error| {
-            Failure::new(
-                Exit::Failed,
-                format!("rank {rank} ({}) did not start: {error}", member.address),
-            )
-        })?;
+    let start = Mesh::start(config, Arc::new(transport));
+    let started = tokio::select! {
+        biased;
+        _ = terminated.recv() => return Ok(()),
+        _ = interrupted.recv() => return Ok(()),
+        () = stdin_end(), if stop_on_stdin_eof => return Ok(()),
+        started = start => started,
+    };
+    let mut running = started.map_err(|error| {
+        let text = format!("rank {rank} ({}) did not start: {error}", member.address);
+        Failure::new(Exit::Failed, text)
+    })?;
     let listening = Listening {
         rank,
         role: member.role.to_string(),
@@ -87,7 +137,18 @@ pub(super) async fn run(args: &NodeArgs) -> Result<(), Failure> {
         biased;
         _ = terminated.recv() => "SIGTERM",
         _ = interrupted.recv() => "SIGINT",
-        () = stdin_end(), if args.stop_on_stdin_eof => "the end of stdin",
+        () = stdin_end(), if stop_on_stdin_eof => "the end of stdin",
+        ended = running.ended() => {
+            running.shutdown().await;
+            info!("the node has ended: {ended}");
+            return match ended {
+                Ended::Left | Ended::Stopped => Ok(()),
+                Ended::RankTaken { .. } | Ended::Failed => {
+                    let text = format!("rank {rank} ({}) has ended: {ended}", member.address);
+                    Err(Failure::new(Exit::Failed, text))
+                }
+            };
+        }
     };
     info!("{reason}: shutting down");
     if tokio::time::timeout(SHUTDOWN_MAX, running.shutdown())

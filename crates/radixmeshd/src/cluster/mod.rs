@@ -110,10 +110,9 @@ impl Cluster {
         for (rank, (role, port)) in roles.into_iter().zip(&ports.admin).enumerate() {
             let client = Client::new(&format!("127.0.0.1:{port}")).map_err(ClusterError::Client)?;
             let mut config = config.clone();
-            let seen = spec.seen_by(rank, &addresses);
-            if seen != addresses {
+            if let Some(own) = spec.own_toml(rank, &addresses, &dir.path) {
                 config = dir.path.join(format!("node-{rank}.toml"));
-                std::fs::write(&config, spec.toml(&seen, &dir.path)).map_err(ClusterError::Dir)?;
+                std::fs::write(&config, own).map_err(ClusterError::Dir)?;
             }
             nodes.push(Node {
                 role,

@@ -83,11 +83,23 @@ impl ClusterSpec {
         }
     }
 
-    /// Returns the members at `addresses` as node `from` reaches them.
-    pub(super) fn seen_by(&self, from: usize, addresses: &[String]) -> Vec<String> {
-        let via = |to: usize| self.via.get(from)?.get(to)?.clone();
-        let seen = |(to, address): (usize, &String)| via(to).unwrap_or_else(|| address.clone());
-        addresses.iter().enumerate().map(seen).collect()
+    /// Returns where node `from` dials others than at their own addresses, as the key `via` has it.
+    fn ways_of(&self, from: usize) -> Vec<String> {
+        let ways = self.via.get(from).into_iter().flatten().enumerate();
+        ways.filter_map(|(to, at)| Some(format!("{to}={}", at.as_ref()?)))
+            .collect()
+    }
+
+    /// Returns the file for node `from`, where it dials others in ways of its own.
+    pub(super) fn own_toml(&self, from: usize, addresses: &[String], dir: &Path) -> Option<String> {
+        let ways = self.ways_of(from);
+        if ways.is_empty() {
+            return None;
+        }
+        let mut spec = self.clone();
+        spec.set
+            .push(("via".to_owned(), toml::Value::from(ways).to_string()));
+        Some(spec.toml(addresses, dir))
     }
 
     /// Returns the file for the nodes at these mesh addresses, of a spec that is settled.
@@ -157,11 +169,9 @@ mod tests {
         };
         spec.settle();
         let addresses = ["localhost:1", "localhost:2", "localhost:3"].map(str::to_owned);
-        assert_eq!(
-            spec.seen_by(0, &addresses),
-            ["localhost:1", "localhost:9", "localhost:3"]
-        );
-        assert_eq!(spec.seen_by(1, &addresses), addresses);
+        let own = spec.own_toml(0, &addresses, Path::new("/x")).unwrap();
+        assert!(own.contains("via = [\"1=localhost:9\"]\n"), "{own}");
+        assert_eq!(spec.own_toml(1, &addresses, Path::new("/x")), None);
         let file = std::env::temp_dir().join(format!("radixmesh-spec-{}.toml", std::process::id()));
         std::fs::write(&file, spec.toml(&addresses, Path::new("/x"))).unwrap();
         for (rank, address) in (0..).zip(addresses) {

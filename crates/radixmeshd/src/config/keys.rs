@@ -62,7 +62,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Addresses,
         default: Default::Toml("[]"),
         doc: "Mesh addresses of the nodes next to prefill engines. A node's rank is its place in the list\n\
-              prefill, decode, router; so keep the order, and append within a role only with a restart of all.",
+              prefill, decode, router, so keep the order. The lists are where a cluster begins: more nodes join with\n\
+              ranks behind them (key `join`), and every member learns of them.",
     },
     Key {
         name: "decode",
@@ -80,8 +81,40 @@ pub const KEYS: &[Key] = &[
         name: "local",
         kind: Kind::Address { port_min: 1 },
         default: Default::Required("127.0.0.1:7000"),
-        doc: "Which of these addresses is this node's: exactly as it is written there. The only key that\n\
-              differs from node to node; give it as a flag and share the file.",
+        doc: "Which of these addresses is this node's: exactly as it is written there; of a node that joins, where\n\
+              its peers reach it. It differs from node to node; give it as a flag and share the file.",
+    },
+    Key {
+        name: "join",
+        kind: Kind::Addresses,
+        default: Default::Toml("[]"),
+        doc: "Joins a running cluster through any of these mesh addresses, as `rank` and `role`; `prefill`, `decode`\n\
+              and `router` are not looked at then. `radixmeshd join --via` sets it (docs/operate/members.md).",
+    },
+    Key {
+        name: "rank",
+        kind: Kind::Count {
+            min: 0,
+            max: 65_535,
+        },
+        default: Default::Unset("7"),
+        doc: "The rank of a node that joins. One that is free, or whose holder is down: a replacement takes its place.",
+    },
+    Key {
+        name: "role",
+        kind: Kind::Role,
+        default: Default::Unset("decode"),
+        doc: "What a node that joins does. For a rank of the lists it must be the role that they give it.",
+    },
+    Key {
+        name: "join_timeout",
+        kind: Kind::Time {
+            min_ms: 0,
+            max_ms: HOUR_MS,
+        },
+        default: Default::Toml("\"30s\""),
+        doc: "How long a start tries to join, while no member answers or another process has the rank; also how long\n\
+              a node goes on whose rank another process has taken, while no member links with it.",
     },
     Key {
         name: "fingerprint_key",
@@ -98,9 +131,10 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "fanout",
-        kind: Kind::Count { min: 1, max: 64 },
-        default: Default::Toml("4"),
-        doc: "Fan-out of a broadcast: 1 is the ring, fewest connections; 4 reaches hundreds of nodes in a few hops.",
+        kind: Kind::Fanout,
+        default: Default::Toml("\"auto\""),
+        doc: "Arms of a broadcast: 1 is the ring, 4 reaches hundreds of nodes in a few hops. `auto` is 1 up to 16\n\
+              members and 4 above, as they come and go. Nodes need not agree.",
     },
     Key {
         name: "heartbeat",
@@ -109,7 +143,24 @@ pub const KEYS: &[Key] = &[
             max_ms: 60_000,
         },
         default: Default::Toml("\"1s\""),
-        doc: "Period of heartbeats. A member that misses three is asked directly, and hidden from routing.",
+        doc: "Period of heartbeats. Shorter finds a hung member sooner; too short takes a busy one for hung.",
+    },
+    Key {
+        name: "misses",
+        kind: Kind::Count { min: 1, max: 100 },
+        default: Default::Toml("3"),
+        doc: "Heartbeats of a member that may be missing before others are asked whether they reach it. If none does,\n\
+              it is hidden from routing, and down unless it objects.",
+    },
+    Key {
+        name: "forget_after",
+        kind: Kind::Time {
+            min_ms: 1_000,
+            max_ms: 168 * HOUR_MS,
+        },
+        default: Default::Toml("\"10m\""),
+        doc: "How long a member is down before its copies are forgotten everywhere. A partition that lasts longer costs\n\
+              each node of the other side its copies in the mesh; it is let in again with a new life.",
     },
     Key {
         name: "exchange",
@@ -156,6 +207,12 @@ pub const KEYS: &[Key] = &[
         default: Default::Unset("/var/lib/radixmesh/{rank}.log"),
         doc: "Appends every batch of the node's own log to this file before it is sent: an audit trail\n\
               without bound. `{rank}` is replaced by the node's rank.",
+    },
+    Key {
+        name: "via",
+        kind: Kind::Via,
+        default: Default::Toml("[]"),
+        doc: "Where this node dials a rank, whatever its address is said to be: through a proxy or a tunnel.",
     },
     Key {
         name: "trace_applies",

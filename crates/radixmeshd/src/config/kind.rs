@@ -1,12 +1,18 @@
 //! The kinds of values that keys take, how each is read from TOML or from plain text, and its range in words.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use figment::value::Value;
 use radixmesh::radix_core::FingerprintKey;
+use radixmesh::radix_core::id::Rank;
+use radixmesh::topology::{Fanout, Role};
 use tracing_subscriber::EnvFilter;
+
+/// Most arms of a broadcast that may be asked for.
+const FANOUT_MAX: u64 = 64;
 
 /// What values a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +31,12 @@ pub enum Kind {
     Addresses,
     /// `auto`, `off` or `host:port`.
     Admin,
+    /// What a node does for the cluster.
+    Role,
+    /// `auto` or a number.
+    Fanout,
+    /// A list of `rank=host:port`.
+    Via,
     /// A whole number.
     Count {
         /// Lowest accepted.
@@ -58,6 +70,12 @@ pub enum Parsed {
     Texts(Vec<String>),
     /// Of [`Kind::Admin`].
     Admin(Admin),
+    /// Of [`Kind::Role`].
+    Role(Role),
+    /// Of [`Kind::Fanout`].
+    Fanout(Fanout),
+    /// Of [`Kind::Via`].
+    Via(BTreeMap<Rank, String>),
     /// Of [`Kind::Count`].
     Count(u64),
     /// Of [`Kind::Time`].
@@ -92,6 +110,9 @@ impl Kind {
             Kind::Address { port_min } => format!("host:port, the port {port_min} to 65535"),
             Kind::Addresses => "a list of host:port, each once".to_owned(),
             Kind::Admin => "\"auto\", \"off\" or host:port".to_owned(),
+            Kind::Role => "prefill, decode or router".to_owned(),
+            Kind::Fanout => format!("\"auto\" or 1 to {FANOUT_MAX}"),
+            Kind::Via => "a list of rank=host:port, each rank once".to_owned(),
             Kind::Count { min, max } => format!("{min} to {max}"),
             Kind::Time { min_ms, max_ms } => {
                 format!("{} to {}, with its unit", time(min_ms), time(max_ms))
@@ -154,6 +175,18 @@ impl Kind {
                     _ => Err(must()),
                 }
             }
+            Kind::Role => match text(value).as_deref() {
+                Some("prefill") => Ok(Parsed::Role(Role::Prefill)),
+                Some("decode") => Ok(Parsed::Role(Role::Decode)),
+                Some("router") => Ok(Parsed::Role(Role::Router)),
+                _ => Err(must()),
+            },
+            Kind::Fanout => match (text(value).as_deref(), number(value)) {
+                (Some("auto"), _) => Ok(Parsed::Fanout(Fanout::Auto)),
+                (_, Some(arms @ 1..=FANOUT_MAX)) => Ok(Parsed::Fanout(Fanout::Fixed(arms as u16))),
+                _ => Err(must()),
+            },
+            Kind::Via => via(value).map(Parsed::Via).ok_or_else(must),
             Kind::Count { min, max } => number(value)
                 .filter(|count| (min..=max).contains(count))
                 .map(Parsed::Count)
@@ -196,6 +229,13 @@ impl fmt::Display for Parsed {
             Parsed::Admin(Admin::Auto) => f.write_str("\"auto\""),
             Parsed::Admin(Admin::Off) => f.write_str("\"off\""),
             Parsed::Admin(Admin::At(address)) => write!(f, "{address:?}"),
+            Parsed::Role(role) => write!(f, "\"{role}\""),
+            Parsed::Fanout(Fanout::Auto) => f.write_str("\"auto\""),
+            Parsed::Fanout(Fanout::Fixed(arms)) => write!(f, "{arms}"),
+            Parsed::Via(via) => {
+                let pair = |(rank, at): (&Rank, &String)| format!("{rank}={at}");
+                write!(f, "{:?}", via.iter().map(pair).collect::<Vec<_>>())
+            }
             Parsed::Count(count) => write!(f, "{count}"),
             Parsed::Time(time) => write!(f, "\"{}\"", humantime::format_duration(*time)),
             Parsed::Flag(flag) => write!(f, "{flag}"),
@@ -247,6 +287,19 @@ fn addresses(value: &Value) -> Option<Vec<String>> {
         }
         _ => None,
     }
+}
+
+fn via(value: &Value) -> Option<BTreeMap<Rank, String>> {
+    let mut via = BTreeMap::new();
+    for pair in addresses(value)? {
+        let (rank, address) = pair.split_once('=')?;
+        address_port(address).filter(|port| *port > 0)?;
+        let rank = Rank(rank.trim().parse().ok()?);
+        if via.insert(rank, address.to_owned()).is_some() {
+            return None;
+        }
+    }
+    Some(via)
 }
 
 fn secret(text: &str) -> Result<FingerprintKey, String> {
@@ -336,6 +389,23 @@ mod tests {
         check(Kind::Admin, "a:80", at.clone());
         check(Kind::Admin, "http://a:80/", at);
         check(Kind::Admin, "on", None);
+    }
+
+    #[test]
+    fn arms_roles_and_ways_are_read_from_toml_and_from_text() {
+        check(Kind::Fanout, "auto", Some(Parsed::Fanout(Fanout::Auto)));
+        check(Kind::Fanout, 1, Some(Parsed::Fanout(Fanout::Fixed(1))));
+        check(Kind::Fanout, "4", Some(Parsed::Fanout(Fanout::Fixed(4))));
+        check(Kind::Fanout, 0, None);
+        check(Kind::Fanout, 65, None);
+        check(Kind::Role, "decode", Some(Parsed::Role(Role::Decode)));
+        check(Kind::Role, "Decode", None);
+        let via = BTreeMap::from([(Rank(1), "a:1".to_owned()), (Rank(3), "[::1]:2".to_owned())]);
+        check(Kind::Via, "1=a:1, 3=[::1]:2", Some(Parsed::Via(via)));
+        check(Kind::Via, "", Some(Parsed::Via(BTreeMap::new())));
+        for bad in ["a:1", "x=a:1", "1=a", "1=a:1,1=b:1", "70000=a:1"] {
+            check(Kind::Via, bad, None);
+        }
     }
 
     #[test]

@@ -127,6 +127,12 @@ impl Loaded {
         self.values.iter().map(|(name, resolved)| (*name, resolved))
     }
 
+    /// Returns whether a node of this configuration joins a running cluster.
+    #[must_use]
+    pub fn joins(&self) -> bool {
+        matches!(self.get("join"), Some(Resolved { value: Parsed::Texts(list), .. }) if !list.is_empty())
+    }
+
     /// Returns the directives of the log.
     #[must_use]
     pub fn log(&self) -> &str {
@@ -344,7 +350,7 @@ pub(super) mod tests {
         );
         check(
             &base(&[("local", "e:5")]),
-            "key `local` = \"e:5\" (from flag --set): must be one of the member addresses: a:1, b:2, c:3, d:4",
+            "key `local` = \"e:5\" (from flag --set): must be one of the member addresses: a:1, b:2, c:3, d:4 (a node",
         );
         check(
             &base(&[("decode", "a:1")]),

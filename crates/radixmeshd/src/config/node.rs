@@ -19,40 +19,33 @@ impl Loaded {
     ///
     /// Errors: what is missing, and values that do not fit together.
     pub fn node(&self) -> Result<radixmesh::Config, ConfigErrors> {
-        let mut errors = Vec::new();
-        let key = self.secret().unwrap_or_else(|error| {
-            errors.push(error);
-            FingerprintKey::new(0)
-        });
-        let members = self.members().unwrap_or_else(|error| {
-            errors.push(error);
-            Vec::new()
-        });
-        let me = match self.me(&members) {
-            Ok(me) => me,
-            Err(error) => {
-                errors.push(error);
-                0
+        let secret = self.secret();
+        let mut config = match (self.begin(), &secret) {
+            (Ok(config), Ok(_)) => config,
+            (begun, _) => {
+                let errors = secret.err().into_iter().chain(begun.err());
+                return Err(ConfigErrors(errors.collect()));
             }
         };
-        if !errors.is_empty() {
-            return Err(ConfigErrors(errors));
-        }
-        let role = members[me].role;
-        let rank =
-            Rank(u16::try_from(me).map_err(|_| self.bad("prefill", "more members than ranks"))?);
-        let mut config =
-            radixmesh::Config::new(self.text("cluster").unwrap_or_default(), key, members, rank);
+        let (rank, role) = (usize::from(config.me.0), config.own().role);
         config.page_size = self.count16("page_size");
-        config.fanout = self.count16("fanout");
+        if let Some(Parsed::Fanout(fanout)) = self.value("fanout") {
+            config.fanout = *fanout;
+        }
+        if let Some(Parsed::Via(via)) = self.value("via") {
+            config.via.clone_from(via);
+        }
         config.heartbeat = self.time("heartbeat");
+        config.misses = self.count16("misses");
+        config.forget_after = self.time("forget_after");
+        config.join_timeout = self.time("join_timeout");
         config.exchange = self.time("exchange");
         config.cold_start = self.time("cold_start");
         config.admin = self.admin()?;
         config.admin_token = self.admin_token(config.admin.as_deref())?;
         config.plaintext = self.flag("security.plaintext");
-        config.state_dir = self.path("state_dir", me);
-        config.record_log = self.path("record_log", me);
+        config.state_dir = self.path("state_dir", rank);
+        config.record_log = self.path("record_log", rank);
         config.trace_applies = self.flag("trace_applies");
         config.routing = routing::Config {
             warmup_requests: self.count("routing.warmup_requests"),
@@ -65,11 +58,91 @@ impl Loaded {
             capacity_pages: usize::try_from(pages).unwrap_or(usize::MAX),
             prefill_ns_per_token: self.count("simulated_engine.prefill_us_per_token") * 1_000,
         });
+        let key = if config.join.is_some() {
+            "join"
+        } else {
+            "prefill"
+        };
         config
             .check()
-            .map_err(|error| self.bad("prefill", &error.to_string()))?;
-        self.check_security(&config.members)?;
+            .map_err(|error| self.bad(key, &error.to_string()))?;
+        let join = config.join.iter().flat_map(|join| &join.addresses);
+        let addresses = config.members.iter().map(|member| &member.address);
+        self.check_security(addresses.chain(join).chain([&config.own().address]))?;
         Ok(config)
+    }
+
+    /// Returns the settings that say who this node is, all others at their defaults.
+    fn begin(&self) -> Result<radixmesh::Config, ConfigError> {
+        let (cluster, key) = (self.text("cluster").unwrap_or_default(), self.secret());
+        // Told by the caller, and of no use without it.
+        let key = key.unwrap_or(FingerprintKey::new(0));
+        let join = self.texts("join");
+        if !join.is_empty() {
+            let address = self.local("where do peers reach this node? (--listen HOST:PORT)")?;
+            let (rank, role) = (self.rank()?, self.role()?);
+            let member = Member { role, address };
+            return Ok(radixmesh::Config::joining(
+                cluster,
+                key,
+                rank,
+                member,
+                join.to_vec(),
+            ));
+        }
+        let members = self.members()?;
+        let me = self.me(&members)?;
+        for (key, fits) in [
+            (
+                "rank",
+                self.get("rank").is_none() || usize::from(self.rank()?.0) == me,
+            ),
+            (
+                "role",
+                self.get("role").is_none() || self.role()? == members[me].role,
+            ),
+        ] {
+            if !fits {
+                let Member { role, address } = &members[me];
+                let why = format!(
+                    "the lists say that {address} is rank {me}, {role}; a node that joins needs `join`"
+                );
+                return Err(self.bad(key, &why));
+            }
+        }
+        let rank = u16::try_from(me).map_err(|_| self.bad("prefill", "more members than ranks"))?;
+        Ok(radixmesh::Config::new(cluster, key, members, Rank(rank)))
+    }
+
+    fn rank(&self) -> Result<Rank, ConfigError> {
+        match self.value("rank") {
+            Some(Parsed::Count(rank)) => {
+                Ok(Rank(u16::try_from(*rank).expect("its range ends there")))
+            }
+            _ => Err(ConfigError::Missing {
+                key: "rank",
+                why: "a node that joins needs a rank that nobody else has (--rank N)".to_owned(),
+            }),
+        }
+    }
+
+    fn role(&self) -> Result<Role, ConfigError> {
+        match self.value("role") {
+            Some(Parsed::Role(role)) => Ok(*role),
+            _ => Err(ConfigError::Missing {
+                key: "role",
+                why: "a node that joins says what it does: prefill, decode or router (--role R)"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    fn local(&self, question: &str) -> Result<String, ConfigError> {
+        let local = self.text("local").map(str::to_owned);
+        local.ok_or_else(|| ConfigError::Missing {
+            key: "local",
+            why: question.to_owned(),
+        })
     }
 
     /// Returns all members in rank order.
@@ -82,14 +155,7 @@ impl Loaded {
             ("decode", Role::Decode),
             ("router", Role::Router),
         ] {
-            let Some(Resolved {
-                value: Parsed::Texts(list),
-                ..
-            }) = self.get(key)
-            else {
-                continue;
-            };
-            for address in list {
+            for address in self.texts(key) {
                 if let Some(rank) = members.iter().position(|member| member.address == *address) {
                     let why = format!("`{address}` is also the address of rank {rank}");
                     return Err(self.bad(key, &why));
@@ -111,11 +177,8 @@ impl Loaded {
     }
 
     fn me(&self, members: &[Member]) -> Result<usize, ConfigError> {
-        let Some(local) = self.text("local") else {
-            let why =
-                "which of the member addresses is this node's? (--local HOST:PORT)".to_owned();
-            return Err(ConfigError::Missing { key: "local", why });
-        };
+        let local =
+            self.local("which of the member addresses is this node's? (--local HOST:PORT)")?;
         members
             .iter()
             .position(|member| member.address == local)
@@ -124,10 +187,11 @@ impl Loaded {
                     .iter()
                     .map(|member| member.address.as_str())
                     .collect();
-                self.bad(
-                    "local",
-                    &format!("must be one of the member addresses: {}", all.join(", ")),
-                )
+                let why = format!(
+                    "must be one of the member addresses: {} (a node that joins needs `join`)",
+                    all.join(", ")
+                );
+                self.bad("local", &why)
             })
     }
 
@@ -191,10 +255,13 @@ impl Loaded {
         }
     }
 
-    /// Checks that the links between these members are protected as they must be.
+    /// Checks that the links between nodes at these addresses are protected as they must be.
     ///
     /// Errors: no TLS off loopback that nobody asked for, or TLS and plaintext at once.
-    pub fn check_security(&self, members: &[Member]) -> Result<(), ConfigError> {
+    pub fn check_security<'a>(
+        &self,
+        addresses: impl IntoIterator<Item = &'a String>,
+    ) -> Result<(), ConfigError> {
         let plaintext = self.flag("security.plaintext");
         match (self.credential_files(0)?, plaintext) {
             (Some(_), true) => {
@@ -202,9 +269,9 @@ impl Loaded {
                 Err(self.bad("security.plaintext", why))
             }
             (Some(_), false) | (None, true) => Ok(()),
-            (None, false) => match members.iter().find(|member| !is_loopback(&member.address)) {
+            (None, false) => match addresses.into_iter().find(|at| !is_loopback(at)) {
                 None => Ok(()),
-                Some(Member { address, .. }) => Err(self.bad(
+                Some(address) => Err(self.bad(
                     "security.plaintext",
                     &format!(
                         "`{address}` is not on loopback, so links need TLS: set security.ca_file, cert_file and \
@@ -240,6 +307,17 @@ impl Loaded {
             origin: resolved
                 .map_or_else(|| "default".to_owned(), |resolved| resolved.origin.clone()),
             why: why.to_owned(),
+        }
+    }
+
+    fn value(&self, key: &str) -> Option<&Parsed> {
+        self.get(key).map(|resolved| &resolved.value)
+    }
+
+    fn texts(&self, key: &str) -> &[String] {
+        match self.value(key) {
+            Some(Parsed::Texts(list)) => list,
+            _ => &[],
         }
     }
 
@@ -326,6 +404,37 @@ mod tests {
         assert_eq!(config.admin.as_deref(), Some("127.0.0.1:1003"));
         assert_eq!(config.routing, routing::Config::default());
         assert_eq!(config.simulated_engine, None);
+    }
+
+    #[test]
+    fn a_node_that_joins_needs_a_rank_a_role_an_address_and_somebody_to_ask() {
+        let join = [
+            ("join", "a:1,b:2"),
+            ("rank", "7"),
+            ("role", "decode"),
+            ("local", "e:5"),
+        ];
+        let config = node(&join).unwrap();
+        assert_eq!((config.me, config.members.len()), (Rank(7), 0));
+        assert_eq!(config.own().role, Role::Decode);
+        assert_eq!(config.own().address, "e:5");
+        assert_eq!(config.join.unwrap().addresses, ["a:1", "b:2"]);
+        for (lacks, expect) in [(1, "key `rank` is not set"), (2, "key `role` is not set")] {
+            let mut some = join.to_vec();
+            some.remove(lacks);
+            let error = node(&some).unwrap_err();
+            assert!(error.contains(expect), "{error}");
+        }
+        let error = node(&[&join[1..], &[("join", "e:5")]].concat()).unwrap_err();
+        assert!(error.contains("rank 7 joins, and no address"), "{error}");
+        let error = node(&[("rank", "7")]).unwrap_err();
+        assert!(error.contains("c:3 is rank 2, decode"), "{error}");
+        let near = [&join[..], &[("security.plaintext", "false")]].concat();
+        assert!(
+            node(&near)
+                .unwrap_err()
+                .contains("`a:1` is not on loopback")
+        );
     }
 
     #[test]

@@ -168,6 +168,21 @@ impl Cluster {
         self.boot(rank, inc, vec![seed(rank)], records);
     }
 
+    /// A node that nobody knows (any more) introduces itself again.
+    pub(crate) fn join_again(&mut self, rank: u16, through: u16) {
+        let introduce = Input::Introduce {
+            rank: Rank(rank),
+            role: Role::Decode,
+            address: address(rank),
+            inc: self.nodes[&Rank(rank)].inc,
+        };
+        for output in self.input(through, introduce) {
+            if let Output::Introduced(Ok(records)) = output {
+                self.input(rank, Input::Table(records));
+            }
+        }
+    }
+
     /// The process dies; its host closes its connections.
     pub(crate) fn crash(&mut self, rank: u16) {
         self.nodes.remove(&Rank(rank)).unwrap();
@@ -293,6 +308,42 @@ impl Cluster {
             }
             assert_eq!(node.topology.members_in_view(), self.nodes.len());
         }
+        assert_eq!(
+            self.assert_broadcasts(),
+            self.nodes.len(),
+            "all are reached"
+        );
+    }
+
+    /// Asserts that a broadcast of any node visits nobody twice, whatever the tables; returns how few it reached.
+    #[track_caller]
+    pub(crate) fn assert_broadcasts(&self) -> usize {
+        let mut reached_min = self.nodes.len();
+        let mut arcs = Vec::new();
+        for &origin in self.nodes.keys() {
+            let mut visited = BTreeSet::from([origin]);
+            let mut under_way = vec![(origin, origin)];
+            let mut sends = 0;
+            while let Some((to, end)) = under_way.pop() {
+                let Some(node) = self.nodes.get(&to) else {
+                    continue;
+                };
+                node.topology.arcs(end, &mut arcs);
+                for arc in &arcs {
+                    assert!(visited.insert(arc.to), "{} twice from {origin}", arc.to);
+                    assert_ne!(arc.to, arc.end);
+                    under_way.push((arc.to, arc.end));
+                    sends += 1;
+                }
+            }
+            let known = self
+                .nodes
+                .values()
+                .map(|node| node.topology.members().count());
+            assert!(sends < known.sum::<usize>().max(1));
+            reached_min = reached_min.min(visited.len());
+        }
+        reached_min
     }
 
     pub(crate) fn events(&self, wanted: impl Fn(u16, &Event) -> bool) -> usize {
