@@ -12,9 +12,6 @@ pub(crate) struct Options {
     /// Only this model.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Larger scopes of the models with all rules: minutes, and gigabytes of memory.
-    #[arg(long)]
-    deep: bool,
     /// Threads of one search.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
@@ -28,11 +25,7 @@ pub(crate) struct Options {
 /// Ends the process with status 1 when a model with all rules breaks a property or does not reach what it should, or when
 /// a rule is left out and nothing breaks.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let cases = if options.deep {
-        models::deep_cases()
-    } else {
-        models::cases()
-    };
+    let cases = models::cases();
     let is_chosen = |case: &Case| {
         options
             .model

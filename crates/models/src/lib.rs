@@ -14,4 +14,4 @@ mod ring;
 mod suite;
 
 pub use check::{Outcome, Violation};
-pub use suite::{Case, cases, deep_cases};
+pub use suite::{Case, cases};

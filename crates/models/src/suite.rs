@@ -56,35 +56,6 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// Returns the models with all rules in larger scopes.
-#[must_use]
-pub fn deep_cases() -> Vec<Case> {
-    let one_writer = log::Scope {
-        crashes: 2,
-        ..ONE_WRITER
-    };
-    let two_writers = log::Scope {
-        forgets: 1,
-        ..TWO_WRITERS
-    };
-    let one_holder = membership::Scope {
-        counter_max: 2,
-        restarts: 1,
-        ..ONE_HOLDER
-    };
-    let two_holders = membership::Scope {
-        counter_max: 2,
-        ..TWO_HOLDERS
-    };
-    vec![
-        log_case("log", one_writer, None),
-        log_case("log-2", two_writers, None),
-        membership_case("membership", one_holder, None),
-        membership_case("membership-2", two_holders, None),
-        ring_case("ring", ring::Scope { changes: 4 }, None),
-    ]
-}
-
 /// One writer in depth.
 const ONE_WRITER: log::Scope = log::Scope {
     origins: 1,
