@@ -44,7 +44,7 @@ impl Kind {
         }
     }
 
-    fn from_code(code: u8) -> Result<Kind, ProtocolError> {
+    pub(crate) fn from_code(code: u8) -> Result<Kind, ProtocolError> {
         Ok(match code {
             0 => Kind::Lane(Lane::Control),
             1 => Kind::Lane(Lane::Data),

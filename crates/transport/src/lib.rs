@@ -55,6 +55,9 @@ mod links;
 
 pub mod conformance;
 
+#[cfg(test)]
+mod fuzz;
+
 pub use connection::Connection;
 pub use counters::Counters;
 pub use error::{
