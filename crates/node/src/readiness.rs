@@ -96,8 +96,9 @@ impl Readiness {
     /// A peer whose link is down is no base to join from: the next Ready one is. What it said stays: others
     /// may reach it.
     pub(crate) fn peer_lost(&mut self, peer: Rank) {
-        if let Some(known) = self.peers.get_mut(&peer) {
-            known.linked = false;
+        match self.peers.get_mut(&peer) {
+            Some(known) if known.word.is_some() => known.linked = false,
+            Some(_) | None => drop(self.peers.remove(&peer)),
         }
         self.target.take_if(|(from, _)| *from == peer);
     }
@@ -123,6 +124,11 @@ impl Readiness {
         if !self.ready && self.target.is_none() && self.is_peer_ready(peer) {
             self.target = Some((peer, vector.clone()));
         }
+    }
+
+    /// Returns whether there is an offer to be reached.
+    pub(crate) fn has_goal(&self) -> bool {
+        self.target.is_some()
     }
 
     /// Returns true when the node became Ready just now.

@@ -10,8 +10,6 @@ use proptest::prelude::*;
 use radix_core::id::Rank;
 use support::{Rig, pages, store};
 
-const SECOND: Duration = Duration::from_secs(1);
-
 /// Ranks 0 and 1 are configured; the others come by introduction.
 const RANKS: u16 = 6;
 
@@ -71,7 +69,7 @@ impl Churn {
             }
             Act::Kill(rank) => rig.kill(*rank),
             Act::Leave(rank, seconds) => {
-                let drain = SECOND * u32::try_from(*seconds).unwrap();
+                let drain = Duration::from_secs(*seconds);
                 rig.handle(Rank(*rank), Input::Leave { drain });
             }
             Act::Forget(at, rank) => {
@@ -119,6 +117,37 @@ impl Churn {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
 
+    // spec: WIRE-9
+    #[test]
+    fn a_cluster_that_starts_at_once_becomes_ready_whatever_comes_first(
+        count in 2..6u16,
+        order in proptest::collection::vec((any::<prop::sample::Index>(), 0..1_500u64), 15),
+        missing in proptest::option::of(0..6u16),
+    ) {
+        let mut rig = Rig::new(count);
+        if let Some(missing) = missing.filter(|missing| *missing < count) {
+            rig.nodes.remove(&Rank(missing));
+        }
+        let ranks: Vec<u16> = rig.nodes.keys().map(|rank| rank.0).collect();
+        let pairs = |a: &u16| ranks.iter().filter(|b| *a < **b).map(|b| (*a, *b)).collect::<Vec<_>>();
+        let mut pairs: Vec<(u16, u16)> = ranks.iter().flat_map(pairs).collect();
+        for (which, wait) in order {
+            if pairs.is_empty() {
+                break;
+            }
+            let (a, b) = pairs.swap_remove(which.index(pairs.len()));
+            rig.link(a, b);
+            rig.pass(Duration::from_millis(wait));
+        }
+        rig.pass(Duration::from_secs(5));
+        for at in &ranks {
+            prop_assert!(rig.node(*at).is_ready(), "{at}: {:?}", rig.node(*at).not_ready());
+            for of in &ranks {
+                prop_assert!(rig.view(*at, *of).is_some_and(|view| view.routable()));
+            }
+        }
+    }
+
     #[test]
     fn those_who_are_left_agree_in_the_end(acts in proptest::collection::vec(act(), 1..40)) {
         let mut churn = Churn::new();
@@ -132,7 +161,7 @@ proptest! {
                 churn.act(&Act::Drained(*at, *peer));
             }
         }
-        churn.pass(60 * SECOND);
+        churn.pass(Duration::from_secs(60));
         let rig = &churn.rig;
         let living: Vec<u16> = rig.nodes.keys().map(|rank| rank.0).collect();
         let view = rig.node(0).status().view;

@@ -199,6 +199,10 @@ fn a_node_that_leaves_is_hidden_at_once_and_forgotten_at_its_goodbye() {
     rig.kill(2);
     rig.pass(10 * SECOND);
     assert!(!rig.events.iter().any(suspected), "nobody looks for it");
+    for at in [0, 1] {
+        let status = rig.node(at).status();
+        assert_eq!(status.check.stable_view, Some(status.view));
+    }
 }
 
 #[test]
@@ -232,6 +236,8 @@ fn a_node_that_left_answers_nothing_but_refusals() {
     assert_eq!(answer.published, Some(Err(PublishError::Left)));
     let answer = rig.handle(Rank(1), introduce(5, "h:1"));
     assert_eq!(answer.introduced, Some(Err(IntroduceError::Leaving)));
+    let answer = rig.handle(Rank(1), Input::Forget { rank: Rank(0) });
+    assert_eq!(answer.forgotten, Some(Err(ForgetError::Leaving)));
 }
 
 #[test]

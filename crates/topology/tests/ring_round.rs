@@ -285,6 +285,25 @@ fn a_stable_view_is_lost_with_the_view_and_confirmed_again_soon() {
 
 // spec: RING-6
 #[test]
+fn a_stable_view_is_lost_when_a_later_round_finds_another() {
+    let mut mesh = Mesh::new(4);
+    mesh.pass(Duration::from_secs(2));
+    mesh.nodes.get_mut(&3).unwrap().view = ViewId(8);
+    mesh.pass(Duration::from_secs(8));
+    assert_eq!(mesh.nodes[&1].round.stable_view(), Some(ViewId(7)));
+    mesh.pass(Duration::from_secs(2));
+    for node in mesh.nodes.values() {
+        assert_eq!(node.round.stable_view(), None);
+    }
+    mesh.nodes.get_mut(&3).unwrap().view = ViewId(7);
+    mesh.pass(Duration::from_secs(3));
+    for node in mesh.nodes.values() {
+        assert_eq!(node.round.stable_view(), Some(ViewId(7)));
+    }
+}
+
+// spec: RING-6
+#[test]
 fn a_view_that_nobody_confirms_any_more_is_not_stable() {
     let mut mesh = Mesh::new(2);
     mesh.pass(Duration::from_secs(2));
