@@ -224,6 +224,21 @@ impl World {
         Ok(())
     }
 
+    /// Who said goodbye is forgotten at once and for ever.
+    pub(crate) fn check_farewells(&mut self, node: usize) -> Result<(), Violation> {
+        while let Some((rank, inc)) = self.farewells.pop() {
+            let slot = &self.slots[node];
+            let Some(life) = &slot.life else { continue };
+            let entry = life.node.replica().version_vector().entry(rank);
+            if entry.floor < inc {
+                let what = format!("incarnation {inc}, which left, with floor {}", entry.floor);
+                let at = slot.rank;
+                return Err(Violation::Forgotten { at, rank, what });
+            }
+        }
+        Ok(())
+    }
+
     /// A view that a ring check found stable is one that every member of it had.
     pub(crate) fn check_stable_view(&mut self, node: usize, view: ViewId) -> Result<(), Violation> {
         let at = self.slots[node].rank;
@@ -531,7 +546,23 @@ impl World {
                 return Some((node, "has another view than the first of the core".into()));
             }
         }
-        core().find_map(|node| Some((node, self.hidden_from(node)?)))
+        let hidden = core().find_map(|node| Some((node, self.hidden_from(node)?)));
+        hidden.or_else(|| self.first_floor())
+    }
+
+    /// Returns the first node of the core that forgot something else than the first of it.
+    fn first_floor(&self) -> Option<(usize, String)> {
+        let floors = |node: usize| {
+            let life = self.slots[node].life.as_ref();
+            let vector = life.map(|life| life.node.replica().version_vector());
+            let entries = vector.into_iter().flat_map(|vector| vector.0);
+            let floors = entries.filter(|(_, entry)| entry.floor != Incarnation(0));
+            floors.map(|(rank, entry)| (rank, entry.floor)).collect::<Vec<_>>()
+        };
+        let mut core = self.home.iter().copied().filter(|node| self.is_core(*node));
+        let first = floors(core.next()?);
+        core.find(|node| floors(*node) != first)
+            .map(|node| (node, format!("forgot {:?}, the first {first:?}", floors(node))))
     }
 
     fn hidden_from(&self, node: usize) -> Option<String> {
