@@ -160,10 +160,7 @@ impl World {
                 }
                 Ok(Frame::Log(oplog::Message::Batch(_))) => Cargo::Ops,
                 Ok(
-                    Frame::Log(_)
-                    | Frame::Readiness { .. }
-                    | Frame::Topology(_)
-                    | Frame::Check(_),
+                    Frame::Log(_) | Frame::Readiness { .. } | Frame::Topology(_) | Frame::Check(_),
                 ) => Cargo::Other,
                 Err(error) => {
                     return Err(Violation::Alarm {

@@ -214,10 +214,18 @@ impl World {
                 return Err(found(rank, format!("{} copies", index.copies(rank))));
             }
         }
-        for member in life.node.members().iter().filter(|member| member.rank != slot.rank) {
+        for member in life
+            .node
+            .members()
+            .iter()
+            .filter(|member| member.rank != slot.rank)
+        {
             let floor = vector.entry(member.rank).floor;
             if member.life != Incarnation(0) && member.life <= floor {
-                let what = format!("its record of incarnation {}: {}", member.life, member.status);
+                let what = format!(
+                    "its record of incarnation {}: {}",
+                    member.life, member.status
+                );
                 return Err(found(member.rank, what));
             }
         }
@@ -557,12 +565,18 @@ impl World {
             let vector = life.map(|life| life.node.replica().version_vector());
             let entries = vector.into_iter().flat_map(|vector| vector.0);
             let floors = entries.filter(|(_, entry)| entry.floor != Incarnation(0));
-            floors.map(|(rank, entry)| (rank, entry.floor)).collect::<Vec<_>>()
+            floors
+                .map(|(rank, entry)| (rank, entry.floor))
+                .collect::<Vec<_>>()
         };
         let mut core = self.home.iter().copied().filter(|node| self.is_core(*node));
         let first = floors(core.next()?);
-        core.find(|node| floors(*node) != first)
-            .map(|node| (node, format!("forgot {:?}, the first {first:?}", floors(node))))
+        core.find(|node| floors(*node) != first).map(|node| {
+            (
+                node,
+                format!("forgot {:?}, the first {first:?}", floors(node)),
+            )
+        })
     }
 
     fn hidden_from(&self, node: usize) -> Option<String> {
@@ -573,16 +587,18 @@ impl World {
             let member = members.iter().find(|member| member.rank == rank);
             let status = member.map(|member| member.status);
             if self.is_core(home) {
-                // Who does not hear a member may not know it to be Ready.
-                let hears = !self.links.is_deaf(home, node);
+                // Who does not hear a member may not know it to be Ready; who is not heard by it is not told again.
+                let hears = !self.links.is_deaf(home, node) && !self.links.is_deaf(node, home);
                 let inc = self.slots[home].life.as_ref().map(|life| life.origin.inc);
-                if !member.is_some_and(|member| {
-                    (member.routable() || !hears) && Some(member.life) == inc
-                }) {
+                if !member
+                    .is_some_and(|member| (member.routable() || !hears) && Some(member.life) == inc)
+                {
                     return Some(format!("believes of rank {rank}: {member:?}"));
                 }
             } else if self.is_gone_for_good(home) && status.is_some_and(Status::in_view) {
-                return Some(format!("believes of rank {rank}, which is gone: {member:?}"));
+                return Some(format!(
+                    "believes of rank {rank}, which is gone: {member:?}"
+                ));
             }
         }
         None
