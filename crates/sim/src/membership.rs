@@ -67,7 +67,8 @@ impl World {
             self.introduce_soon(node, inc, since);
             return Ok(());
         };
-        self.hash.words([20, node as u64, contact as u64, self.now.0]);
+        self.hash
+            .words([20, node as u64, contact as u64, self.now.0]);
         let input = Input::Introduce {
             rank,
             role: role(rank),
@@ -110,17 +111,16 @@ impl World {
     fn contact(&mut self, node: usize) -> Option<usize> {
         let hosts = self.slots.len();
         let first = self.chance.usize(..hosts);
-        (first..first + hosts).map(|host| host % hosts).find(|host| {
-            let slot = &self.slots[*host];
-            let answers = slot.rank != self.slots[node].rank
-                && slot.life.as_ref().is_some_and(|life| life.node.is_ready())
-                && slot.free_at() <= self.now;
-            let way = |from, to| !self.links.is_deaf(from, to);
-            answers
-                && !self.links.is_cut(node, *host)
-                && way(node, *host)
-                && way(*host, node)
-        })
+        (first..first + hosts)
+            .map(|host| host % hosts)
+            .find(|host| {
+                let slot = &self.slots[*host];
+                let answers = slot.rank != self.slots[node].rank
+                    && slot.life.as_ref().is_some_and(|life| life.node.is_ready())
+                    && slot.free_at() <= self.now;
+                let way = |from, to| !self.links.is_deaf(from, to);
+                answers && !self.links.is_cut(node, *host) && way(node, *host) && way(*host, node)
+            })
     }
 
     fn welcome(
@@ -153,7 +153,9 @@ impl World {
         if !self.profile.has_churn() {
             return;
         }
-        let at = self.now.after(Duration::from_millis(self.chance.u64(300..2_000)));
+        let at = self
+            .now
+            .after(Duration::from_millis(self.chance.u64(300..2_000)));
         let slot = &mut self.slots[node];
         let Some(life) = &slot.life else { return };
         if slot.introduces_at.is_some() || slot.left {
@@ -344,7 +346,10 @@ impl World {
             return Ok(());
         };
         let links = (0u16..).zip(&told.links);
-        let Some(from) = links.filter_map(|(rank, link)| link.map(|_| Rank(rank))).next() else {
+        let Some(from) = links
+            .filter_map(|(rank, link)| link.map(|_| Rank(rank)))
+            .next()
+        else {
             return Ok(());
         };
         if self.slots[at].free_at() > self.now || accused.origin.rank == self.slots[at].rank {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fastrand::Rng;
 use node::{Effects, Input};
-use radix_core::id::{OriginId, Rank};
+use radix_core::id::{Incarnation, OriginId, Rank};
 use radix_core::time::Timestamp;
 use rustc_hash::FxHashMap;
 use topology::{IntroduceError, Record};
@@ -87,6 +87,8 @@ pub struct World {
     /// Ranks that the effects of the input at hand name.
     pub(crate) touched: Vec<Rank>,
     pub(crate) visits: Visits,
+    /// Goodbyes that the node at hand took note of: they must be forgotten at once.
+    pub(crate) farewells: Vec<(Rank, Incarnation)>,
     /// The last events as text.
     pub(crate) trace: VecDeque<String>,
     /// When the faults ended.
@@ -160,6 +162,7 @@ impl World {
             events: 0,
             effects: Effects::new(),
             touched: Vec::new(),
+            farewells: Vec::new(),
             visits: Visits::new(hosts),
             trace: VecDeque::new(),
             calm_since: None,
