@@ -110,12 +110,12 @@ pub(crate) struct Options {
     /// as it can.
     #[arg(long, value_name = "COUNTxTOKENS")]
     pub(crate) burst: Option<Burst>,
-    /// No requests: a mesh that holds this many pages, and a router that joins it without state, several times, while
-    /// all engine nodes publish; then heartbeats over a limited link that snapshots fill. Says how long a join takes
+    /// No requests: a mesh that holds this many pages, and routers with new ranks that join it one after the other,
+    /// while all engine nodes publish; then heartbeats over a limited link that snapshots fill. Says how long a join takes
     /// until the node is ready, what it costs on the wire, and what publishes and heartbeats feel of it.
     #[arg(long, value_name = "N", conflicts_with_all = ["trace", "synthetic", "burst", "kill", "fault", "netns", "propagation"])]
     pub(crate) join_pages: Option<u64>,
-    /// How often the node joins, with `--join-pages`.
+    /// How many join, with `--join-pages`.
     #[arg(long, value_name = "N", requires = "join_pages", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(crate) joins: u16,
     /// What the limited link lets through, with `--join-pages`. Default: 1 Gbit/s. Unit: bytes a second.

@@ -230,7 +230,7 @@ impl Display for Report {
             );
             line("members", &text)?;
         }
-        if let Some(rate) = self.false_hit_rate {
+        if let Some(rate) = &self.false_hit_rate {
             let percent = |rate: Option<f64>| match rate {
                 Some(rate) => format!("{:.2} %", rate * 100.0),
                 None => "none asked".to_owned(),

@@ -259,7 +259,7 @@ async fn run_traffic(
         Upset::Kills(kills) => report_recovery(report, kills),
         Upset::Faults(outcome) => report_faults(report, *outcome),
     };
-    report.false_hit_rate = Some(phases.false_hit_rate(&totals.promises));
+    report.false_hit_rate = Some(phases.false_hit_rate(began, &totals.promises));
     let blocked = phases.blocked_max(&totals.runs);
     report.blocked_ms_max = Some(blocked.as_secs_f64() * 1e3);
     report_totals(report, totals, total);
@@ -442,7 +442,7 @@ fn report_faults(report: &mut Report, outcome: Outcome) -> Phases {
 
 /// Says what the run is held against; everything else is in the report already. With `strict` a missed target is a failure.
 fn hold(report: &mut Report, strict: bool) {
-    let rate = report.false_hit_rate.unwrap_or_default();
+    let rate = report.false_hit_rate.clone().unwrap_or_default();
     let asked = report.hit_rate.is_some();
     let digests: BTreeSet<&String> = report.digests.values().collect();
     let others = digests.len().saturating_sub(1) as f64;

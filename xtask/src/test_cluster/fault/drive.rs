@@ -98,7 +98,7 @@ struct Run<'a> {
     /// Ranks that the churn at hand struck.
     struck: BTreeSet<u16>,
     /// Nodes that are on their way to be ready.
-    joining: JoinSet<Result<Duration, String>>,
+    joining: JoinSet<Result<Option<Duration>, String>>,
     /// Members that are on their way to be forgotten.
     forgetting: JoinSet<anyhow::Result<()>>,
     last_ended: Option<usize>,
@@ -163,11 +163,18 @@ impl Drive<'_> {
     }
 }
 
-/// Waits until a node is ready; returns how long that took since then.
-async fn ready(rank: u16, node: Client, since: Instant) -> Result<Duration, String> {
+/// Waits until a node is ready; returns how long that took since then, or `None` when it is gone before.
+async fn ready(rank: u16, roster: Roster, since: Instant) -> Result<Option<Duration>, String> {
+    let address = |node: &Client| node.base().to_owned();
+    let first = roster.get(rank).as_ref().map(address);
     loop {
+        let node = roster.get(rank);
+        // Another process may have taken the rank meanwhile.
+        let Some(node) = node.filter(|node| Some(address(node)) == first) else {
+            return Ok(None);
+        };
         if node.ready().await.unwrap_or(false) {
-            return Ok(since.elapsed());
+            return Ok(Some(since.elapsed()));
         }
         if since.elapsed() > READY_MAX {
             return Err(format!("rank {rank} joined and did not become ready"));
@@ -297,9 +304,9 @@ impl Run<'_> {
     fn has_come(&mut self, rank: u16, began: Instant) -> anyhow::Result<()> {
         let cluster = &self.drive.cluster;
         self.drive.links.aim(cluster)?;
-        let client = cluster.client(rank).clone();
-        self.drive.roster.set(rank, client.clone());
-        self.joining.spawn(ready(rank, client, began));
+        let roster = self.drive.roster.clone();
+        roster.set(rank, cluster.client(rank).clone());
+        self.joining.spawn(ready(rank, roster, began));
         Ok(())
     }
 
@@ -329,7 +336,7 @@ impl Run<'_> {
         let mut took = Vec::new();
         while let Some(joined) = self.joining.join_next().await {
             match joined.expect("looking at a node does not panic") {
-                Ok(ready) => took.push(ready.as_secs_f64() * 1e3),
+                Ok(ready) => took.extend(ready.map(|ready| ready.as_secs_f64() * 1e3)),
                 Err(lack) => self.outcome.sick.push(lack),
             }
         }

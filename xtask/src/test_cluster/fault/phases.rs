@@ -39,7 +39,7 @@ pub(crate) struct Phases {
 }
 
 /// False hits for each request that was routed: 0 to 1; absent where there was none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct FalseHitRate {
     /// Before the first fault.
     pub(crate) before: Option<f64>,
@@ -51,7 +51,29 @@ pub(crate) struct FalseHitRate {
     pub(crate) after: Option<f64>,
     /// Requests that were routed at these times.
     pub(crate) routed: [usize; 4],
+    /// The first of those that were routed to copies that were not there.
+    pub(crate) samples: Vec<FalseHit>,
 }
+
+/// A request that was routed to copies that were not there.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct FalseHit {
+    /// When, from the beginning of the traffic.
+    pub(crate) at_s: f64,
+    /// Whereto.
+    pub(crate) rank: u16,
+    /// Pages that the router promised.
+    pub(crate) promised: u32,
+    /// Pages that were there; absent when the node was dead.
+    pub(crate) found: Option<u32>,
+    /// `before`, `during`, `cut_off` or `after`.
+    pub(crate) phase: &'static str,
+}
+
+/// False hits that are kept one by one; all are counted.
+const SAMPLES_MAX: usize = 20;
+/// The names of the phases, in their order.
+const PHASES: [&str; 4] = ["before", "during", "cut_off", "after"];
 
 /// Which of the times a moment belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +86,26 @@ enum Phase {
 
 impl Phases {
     /// Returns how often a request was routed to copies that were not there.
-    pub(crate) fn false_hit_rate(&self, promises: &[Promise]) -> FalseHitRate {
+    pub(crate) fn false_hit_rate(&self, began: Instant, promises: &[Promise]) -> FalseHitRate {
+        let mut samples = Vec::new();
         let mut routed = [0; 4];
         let mut wrong = [0; 4];
         for promise in promises {
             let phase = self.phase(promise.at) as usize;
             routed[phase] += 1;
-            wrong[phase] += usize::from(self.is_false(promise));
+            if !self.is_false(promise) {
+                continue;
+            }
+            wrong[phase] += 1;
+            if samples.len() < SAMPLES_MAX {
+                samples.push(FalseHit {
+                    at_s: promise.at.saturating_duration_since(began).as_secs_f64(),
+                    rank: promise.rank,
+                    promised: promise.promised,
+                    found: promise.found,
+                    phase: PHASES[phase],
+                });
+            }
         }
         let rate = |at: Phase| {
             (routed[at as usize] > 0)
@@ -82,6 +117,7 @@ impl Phases {
             cut_off: rate(Phase::CutOff),
             after: rate(Phase::After),
             routed,
+            samples,
         }
     }
 
@@ -180,12 +216,20 @@ mod tests {
             promise(24, 1),
             promise(25, 2),
         ];
-        let rate = phases(start).false_hit_rate(&promises);
+        let rate = phases(start).false_hit_rate(start, &promises);
         assert_eq!((rate.before, rate.during), (Some(0.5), Some(1.0)));
         assert_eq!(rate.cut_off, Some(0.5));
+        let last = rate
+            .samples
+            .last()
+            .map(|sample| (sample.at_s, sample.phase));
+        assert_eq!((rate.samples.len(), last), (4, Some((24.0, "during"))));
         assert_eq!(rate.routed, [2, 1, 2, 3]);
         assert!(rate.after.is_some_and(|rate| (0.33..0.34).contains(&rate)));
-        assert_eq!(phases(start).false_hit_rate(&[]), FalseHitRate::default());
+        assert_eq!(
+            phases(start).false_hit_rate(start, &[]),
+            FalseHitRate::default()
+        );
     }
 
     #[test]

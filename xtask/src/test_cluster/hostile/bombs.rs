@@ -138,7 +138,7 @@ fn bombs(me: OriginId) -> Vec<Vec<u8>> {
         frame(3, &[&[1], &HUGE]),
         frame(3, &[&[2], &ENDLESS]),
         frame(3, &[&[3, 0, 1], &ENDLESS]),
-        frame(3, &[&[4, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0], &HUGE]),
+        frame(3, &[&[4, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0], &HUGE]),
         frame(3, &[&[4], &ENDLESS]),
         frame(3, &[&[5, 1], &HUGE]),
         frame(3, &[&[6], &ENDLESS]),
@@ -239,7 +239,7 @@ fn nonsense(me: OriginId) -> Vec<Vec<u8>> {
         copies: u64::MAX,
         bytes: u64::MAX,
         chunks: u32::MAX,
-        base: Seq(u64::MAX - 1),
+        base: Seq(u64::MAX),
     };
     let messages = [
         Message::Batch(Batch {

@@ -13,7 +13,7 @@ use faultnet::{Condition, Proxy};
 use oplog::{Message, VersionVector};
 use radix_core::id::{Incarnation, OriginId, Rank, Seq};
 use radixmesh::node::wire::{self, Frame};
-use radixmesh::topology::{Heartbeat, Message as Topology};
+use radixmesh::topology::{Heartbeat, Message as Topology, Record, Role, Status};
 use radixmesh::transport::{Handler, Lane, Peer, Tcp, Verdict};
 use radixmeshd::cluster::Cluster;
 use tokio::runtime::{Builder, Runtime};
@@ -37,7 +37,7 @@ const LAST_MAX: Duration = Duration::from_secs(2);
 /// How long the peer may take to say what it has.
 const OFFER_MAX: Duration = Duration::from_secs(10);
 /// Logs that are pulled at one time.
-const PULLS: usize = 2;
+const PULLS: usize = 4;
 /// What the narrow link may hold, as time at its rate: a switch's buffer, not a sender's.
 const LINK_QUEUE: Duration = Duration::from_millis(1);
 
@@ -146,12 +146,17 @@ pub(super) async fn run(
     transport: &Tcp,
 ) -> anyhow::Result<Beats> {
     cluster.kill(ME).await;
-    let measured = measure(cluster.address(PEER), options, transport).await;
+    let addresses = [ME, PEER].map(|rank| cluster.address(rank));
+    let measured = measure(addresses, options, transport).await;
     cluster.restart(ME).await?;
     measured
 }
 
-async fn measure(address: &str, options: &Options, transport: &Tcp) -> anyhow::Result<Beats> {
+async fn measure(
+    [own_address, address]: [&str; 2],
+    options: &Options,
+    transport: &Tcp,
+) -> anyhow::Result<Beats> {
     let rate = NonZeroU64::new(options.link_rate).context("--link-rate must not be 0")?;
     let link = Link::open(address, options.seed).await?;
     let proxy = &link.proxy;
@@ -170,6 +175,22 @@ async fn measure(address: &str, options: &Options, transport: &Tcp) -> anyhow::R
         rank: Rank(ME),
         inc: Incarnation(who.epoch),
     };
+    // Who takes part is offered what there is.
+    let record = Record {
+        rank: me.rank,
+        role: Role::Prefill,
+        address: own_address.to_owned(),
+        inc: me.inc,
+        counter: 0,
+        status: Status::Alive,
+    };
+    say(
+        &member,
+        &Frame::Topology(Topology::Members {
+            records: vec![record],
+            all_of: None,
+        }),
+    );
     say(&member, &Frame::Readiness { ready: false });
     let has = tokio::time::timeout(OFFER_MAX, async {
         loop {

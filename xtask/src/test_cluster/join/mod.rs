@@ -1,4 +1,4 @@
-//! What joining costs: a mesh that holds many pages, a node that comes without state, and what the others feel of it.
+//! What joining costs: a mesh that holds many pages, a node that joins, and what the others feel of it.
 //!
 //! [`fill`] makes the pages, [`round`] lets a node join and measures it, [`beats`] fills a limited link with a snapshot
 //! and measures how long heartbeats take beside it. Nothing here checks lookups; see the parent module for that.
@@ -15,6 +15,7 @@ use radixmesh::topology::Role;
 use radixmesh::transport::Tcp;
 use radixmeshd::cluster::{Cluster, ClusterSpec};
 
+use super::daemon::Daemon;
 use super::options::Options;
 use super::pki::Pki;
 use super::process;
@@ -39,8 +40,19 @@ pub(crate) async fn run(
     let [prefill, decode, router] = options.roles().map(usize::from);
     // Its files go when the run ends.
     let pki = match options.tls {
-        true => Some(Pki::for_roles(&binary, options.roles()).await?),
+        true => {
+            let pki = Pki::for_roles(&binary, options.roles()).await?;
+            for number in 0..options.joins {
+                pki.node(&binary, round::ROLE, options.nodes() + number)
+                    .await?;
+            }
+            Some(pki)
+        }
         false => None,
+    };
+    let daemon = Daemon {
+        binary: binary.clone(),
+        token: None,
     };
     let spec = ClusterSpec {
         prefill,
@@ -69,7 +81,7 @@ pub(crate) async fn run(
     report.pages = statuses.iter().map(|status| status.index.pages).max();
     eprintln!("{:?} pages after {:.1} s", report.pages, report.fill_s);
     for number in 1..=options.joins {
-        let round = round::run(&mut cluster, options).await?;
+        let round = round::run(&mut cluster, options, &daemon).await?;
         eprintln!("join {number}: {round}");
         report.joins.push(round);
     }

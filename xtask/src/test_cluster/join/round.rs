@@ -1,12 +1,14 @@
-//! One join: a router dies and comes back without state, while all others publish.
+//! One join: a router with a new rank joins while all engine nodes publish, and leaves again.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use radixmesh::admin::api::StatusResponse;
+use radixmesh::topology::Role;
 use radixmeshd::client::Client;
 use radixmeshd::cluster::Cluster;
 
+use super::super::daemon::Daemon;
 use super::super::goal::Goal;
 use super::super::options::Options;
 use super::super::process;
@@ -17,6 +19,10 @@ use super::report::Join;
 const CALM: Duration = Duration::from_secs(2);
 /// How long it may take.
 const JOIN_MAX: Duration = Duration::from_secs(120);
+/// What it does: it has no engine.
+pub(super) const ROLE: Role = Role::Router;
+/// How long its process may take to end when it left.
+const GONE_MAX: Duration = Duration::from_secs(10);
 /// Pause between two looks at it.
 const POLL: Duration = Duration::from_millis(2);
 /// Tokens of each publish meanwhile, at least a page.
@@ -26,12 +32,14 @@ const PUBLISH_TOKENS: u32 = 16;
 #[derive(Clone, Copy, Debug, Default)]
 struct Wire([u64; 4]);
 
-/// Lets the last node join anew.
+/// Lets a new rank join, and leave when it was measured.
 ///
 /// Errors: it did not, or a node did not answer.
-pub(super) async fn run(cluster: &mut Cluster, options: &Options) -> anyhow::Result<Join> {
-    let joiner = options.nodes() - 1;
-    cluster.kill(joiner).await;
+pub(super) async fn run(
+    cluster: &mut Cluster,
+    options: &Options,
+    daemon: &Daemon,
+) -> anyhow::Result<Join> {
     let others: Vec<Client> = cluster
         .running()
         .map(|rank| cluster.client(rank).clone())
@@ -44,9 +52,12 @@ pub(super) async fn run(cluster: &mut Cluster, options: &Options) -> anyhow::Res
 
     let before = wire(&others).await?;
     let cpu = |cluster: &Cluster, rank| cluster.pid(rank).and_then(process::cpu_ns).unwrap_or(0);
-    let cpu_before: Vec<u64> = (0..joiner).map(|rank| cpu(cluster, rank)).collect();
+    let cpu_before: Vec<(u16, u64)> = cluster
+        .running()
+        .map(|rank| (rank, cpu(cluster, rank)))
+        .collect();
     let began = Instant::now();
-    cluster.restart(joiner).await?;
+    let joiner = cluster.join(ROLE).await?;
     let listening = began.elapsed();
     let goal = Goal::of(&others).await?;
     let node = cluster.client(joiner);
@@ -62,8 +73,9 @@ pub(super) async fn run(cluster: &mut Cluster, options: &Options) -> anyhow::Res
         anyhow::ensure!(began.elapsed() < JOIN_MAX, "rank {joiner} did not join");
         tokio::time::sleep(POLL).await;
     };
-    let used = (0..).zip(&cpu_before);
-    let used = used.map(|(rank, before)| cpu(cluster, rank).saturating_sub(*before));
+    let used = cpu_before
+        .iter()
+        .map(|&(rank, before)| cpu(cluster, rank).saturating_sub(before));
     let cpu_ms_other_max = used.max().unwrap_or(0) as f64 / 1e6;
     let (caught_up, until) = (began.elapsed(), Instant::now());
     let published = publishing.stop();
@@ -72,7 +84,7 @@ pub(super) async fn run(cluster: &mut Cluster, options: &Options) -> anyhow::Res
     let part = |at: usize| after.0[at] - before.0[at] + sent.0[at];
     let worst = published.worst_within(began, until);
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
-    Ok(Join {
+    let join = Join {
         listening_ms: ms(listening),
         ready_ms: ms(ready.context("it never became ready")?),
         caught_up_ms: ms(caught_up),
@@ -91,7 +103,10 @@ pub(super) async fn run(cluster: &mut Cluster, options: &Options) -> anyhow::Res
         failed: published
             .failed
             .map(|failed| format!("a publish failed during a join: {failed}")),
-    })
+    };
+    daemon.leave(cluster.client(joiner)).await?;
+    cluster.wait_gone(joiner, GONE_MAX).await?;
+    Ok(join)
 }
 
 async fn wire(nodes: &[Client]) -> anyhow::Result<Wire> {
