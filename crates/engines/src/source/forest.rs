@@ -62,6 +62,8 @@ pub(crate) struct Forest {
     orphans: usize,
     orphan_tokens: usize,
     pub(crate) touched: Vec<Slot>,
+    /// The pages of the block at hand; here so that their memory is used again.
+    ending: Vec<Fingerprint>,
     /// The present claim: counts that were written in an older one are void.
     claim: u32,
     /// Blocks made since dead names were last looked for.
@@ -85,6 +87,7 @@ impl Forest {
             orphans: 0,
             orphan_tokens: 0,
             touched: Vec::new(),
+            ending: Vec::new(),
             claim: 1,
             made: blocks_max,
         }
@@ -369,8 +372,9 @@ impl Forest {
         if block.is(Mark::ORPHAN) {
             return block.tail() == tokens;
         }
-        let (pages, tail) = self.content(block.parent, block.start, tokens, extra);
-        *tail == *block.tail() && *pages == *self.pages.last(block.page, block.pages)
+        let mut pages = Vec::new();
+        let tail = self.content(block.parent, block.start, tokens, extra, &mut pages);
+        *tail == *block.tail() && pages == self.pages.last(block.page, block.pages)
     }
 
     /// Gives a block its place in a path, its pages and its parent. `false`: a limit is reached, nothing was changed.
@@ -387,15 +391,24 @@ impl Forest {
         if start.checked_add(len).is_none() || !self.has_room_below(parent) {
             return false;
         }
-        let (pages, tail) = self.content(parent, start, tokens, extra);
-        if depth + count(&pages) > PATH_PAGES_MAX {
+        let mut pages = std::mem::take(&mut self.ending);
+        pages.clear();
+        let tail = self.content(parent, start, tokens, extra, &mut pages);
+        let number = count(&pages);
+        let short = depth + number <= PATH_PAGES_MAX;
+        let page = if short {
+            self.page_below(at, &pages)
+        } else {
+            NONE
+        };
+        self.ending = pages;
+        if !short {
             return false;
         }
-        let page = self.page_below(at, &pages);
         let block = self.get_mut(slot);
         block.start = start;
         block.page = page;
-        block.pages = count(&pages);
+        block.pages = number;
         block.set_rare(tail, extra, None);
         self.link(slot, at);
         true
@@ -424,34 +437,36 @@ impl Forest {
         rare.is_none_or(|rare| rare.children < SIBLINGS_MAX)
     }
 
-    /// The pages that end in a block which begins at `start`, and its tokens behind the last of them.
+    /// Appends the pages that end in a block which begins at `start`; returns its tokens behind the last of them.
     fn content(
         &self,
         parent: Slot,
         start: u32,
         tokens: &[u32],
         extra: u64,
-    ) -> (Vec<Fingerprint>, Box<[u32]>) {
+        pages: &mut Vec<Fingerprint>,
+    ) -> Box<[u32]> {
         let page_size = self.page_size as usize;
         let open = (start % self.page_size) as usize;
         if open == 0 && extra == 0 {
             let whole = tokens.chunks_exact(page_size);
             let tail = whole.remainder().into();
-            return (whole.map(|page| self.key.page(page)).collect(), tail);
+            pages.extend(whole.map(|page| self.key.page(page)));
+            return tail;
         }
         if open + tokens.len() < page_size {
-            return (Vec::new(), tokens.into());
+            return tokens.into();
         }
         let (mut first, mut extras) = self.carry(parent, open);
-        let (head, rest) = tokens.split_at((page_size - open).min(tokens.len()));
+        let (head, rest) = tokens.split_at(page_size - open);
         first.extend(head);
         extras.extend((extra != 0).then_some(extra));
-        let mut pages = vec![self.fingerprint(&first, &extras)];
+        pages.push(self.fingerprint(&first, &extras));
         let own: &[u64] = if extra == 0 { &[] } else { &[extra] };
         let whole = rest.chunks_exact(page_size);
         let tail = whole.remainder().into();
         pages.extend(whole.map(|page| self.fingerprint(page, own)));
-        (pages, tail)
+        tail
     }
 
     /// The tokens of the page that is open at the end of `parent`, and what they depend on, in order.
@@ -599,12 +614,17 @@ impl Forest {
 
     pub(crate) fn children(&self, slot: Slot) -> Vec<Slot> {
         let mut children = Vec::new();
+        self.list_children(slot, &mut children);
+        children
+    }
+
+    /// Appends the blocks that continue one.
+    pub(crate) fn list_children(&self, slot: Slot, children: &mut Vec<Slot>) {
         let mut child = self.get(slot).child;
         while child != NONE {
             children.push(child);
             child = self.get(child).next;
         }
-        children
     }
 
     /// Keeps the orphans within their limits. `newest` goes only with the tree that it is in.
