@@ -11,20 +11,21 @@
 //! A block whose parent is not known is an *orphan*: it keeps its tokens and is told to nobody until the parent comes. A
 //! block that is not held any more but that others continue stays as a bare name.
 
+mod content;
+mod orphans;
+
 use std::collections::VecDeque;
 
 use radix_core::id::{Namespace, Tier};
 use radix_core::page::{Fingerprint, FingerprintKey};
 
 use crate::event::{EngineHash, Stored};
-use crate::limits::{
-    BLOCK_TOKENS_MAX, ORPHAN_TOKENS_MAX, ORPHANS_MAX, PATH_PAGES_MAX, SIBLINGS_MAX,
-};
+use crate::limits::{BLOCK_TOKENS_MAX, PATH_PAGES_MAX, SIBLINGS_MAX};
 use crate::source::block::{Block, Held, Mark, NONE};
 use crate::source::counters::Counters;
 use crate::source::names::{Names, Slot};
 use crate::source::pages::PageTree;
-use crate::source::refs::{Refs, Tiers};
+use crate::source::refs::Refs;
 
 /// What a block continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,10 +350,10 @@ impl Forest {
             self.release(slot);
             return None;
         }
-        if !orphaned && !self.waiting.is_empty() {
+        if !self.waiting.is_empty() {
             self.adopt_waiting(slot, counters);
         }
-        Some(slot)
+        (!self.get(slot).is(Mark::FREE)).then_some(slot)
     }
 
     /// Whether a named block is what an event describes.
@@ -437,80 +438,6 @@ impl Forest {
         rare.is_none_or(|rare| rare.children < SIBLINGS_MAX)
     }
 
-    /// Appends the pages that end in a block which begins at `start`; returns its tokens behind the last of them.
-    fn content(
-        &self,
-        parent: Slot,
-        start: u32,
-        tokens: &[u32],
-        extra: u64,
-        pages: &mut Vec<Fingerprint>,
-    ) -> Box<[u32]> {
-        let page_size = self.page_size as usize;
-        let open = (start % self.page_size) as usize;
-        if open == 0 && extra == 0 {
-            let whole = tokens.chunks_exact(page_size);
-            let tail = whole.remainder().into();
-            pages.extend(whole.map(|page| self.key.page(page)));
-            return tail;
-        }
-        if open + tokens.len() < page_size {
-            return tokens.into();
-        }
-        let (mut first, mut extras) = self.carry(parent, open);
-        let (head, rest) = tokens.split_at(page_size - open);
-        first.extend(head);
-        extras.extend((extra != 0).then_some(extra));
-        pages.push(self.fingerprint(&first, &extras));
-        let own: &[u64] = if extra == 0 { &[] } else { &[extra] };
-        let whole = rest.chunks_exact(page_size);
-        let tail = whole.remainder().into();
-        pages.extend(whole.map(|page| self.fingerprint(page, own)));
-        tail
-    }
-
-    /// The tokens of the page that is open at the end of `parent`, and what they depend on, in order.
-    fn carry(&self, parent: Slot, tokens: usize) -> (Vec<u32>, Vec<u64>) {
-        let (mut backwards, mut slot, mut left) = (Vec::new(), parent, tokens);
-        while left > 0 && slot != NONE {
-            let block = self.get(slot);
-            backwards.push(slot);
-            left = left.saturating_sub(block.tail().len());
-            slot = block.parent;
-        }
-        let (mut carried, mut extras) = (Vec::with_capacity(self.page_size as usize), Vec::new());
-        for &slot in backwards.iter().rev() {
-            let block = self.get(slot);
-            carried.extend(block.tail());
-            extras.extend((block.extra() != 0).then_some(block.extra()));
-        }
-        (carried, extras)
-    }
-
-    /// A page that depends on more than its tokens is as if those digests were tokens behind them.
-    fn fingerprint(&self, tokens: &[u32], extras: &[u64]) -> Fingerprint {
-        if extras.is_empty() {
-            return self.key.page(tokens);
-        }
-        let words = extras.iter().flat_map(|&extra| halves(extra));
-        let page: Vec<u32> = tokens.iter().copied().chain(words).collect();
-        self.key.page(&page)
-    }
-
-    /// The tiers where the first page that ends in a block is held whole.
-    fn tiers(&self, slot: Slot) -> Tiers {
-        let block = self.get(slot);
-        let mut tiers = block.tiers(self.claim);
-        let begin = block.start - block.start % self.page_size;
-        let (mut start, mut parent) = (block.start, block.parent);
-        while start > begin && parent != NONE {
-            let before = self.get(parent);
-            tiers = tiers.and(before.tiers(self.claim));
-            (start, parent) = (before.start, before.parent);
-        }
-        tiers
-    }
-
     fn link(&mut self, slot: Slot, at: At) {
         let first = match at {
             At::Root(_) => {
@@ -567,51 +494,6 @@ impl Forest {
         (block.next, block.prev, block.parent) = (NONE, NONE, NONE);
     }
 
-    /// The orphans that wait for a block get their places.
-    fn adopt_waiting(&mut self, parent: Slot, counters: &mut Counters) {
-        let name = self.get(parent).name;
-        while let Some(orphan) = self.waiting.get(name) {
-            self.unlink(orphan);
-            self.adopt(orphan, At::Under(parent), counters);
-        }
-    }
-
-    /// Gives an unlinked orphan its place, and all that continue it theirs. `false`: a limit is reached, it is gone.
-    fn adopt(&mut self, orphan: Slot, at: At, counters: &mut Counters) -> bool {
-        if let At::Under(parent) = at
-            && self.get(parent).is(Mark::ORPHAN)
-        {
-            let (tail, extra) = (self.get(orphan).tail().into(), self.get(orphan).extra());
-            self.get_mut(orphan).set_rare(tail, extra, None);
-            self.link(orphan, at);
-            return true;
-        }
-        let mut found = vec![(orphan, at)];
-        while let Some((slot, at)) = found.pop() {
-            let children = self.children(slot);
-            if slot != orphan {
-                self.unlink(slot);
-            }
-            let tokens: Box<[u32]> = self.get(slot).tail().into();
-            let extra = self.get(slot).extra();
-            if !self.place(slot, at, &tokens, extra) {
-                counters.refused_blocks += 1;
-                self.forget_tree(slot);
-                if slot == orphan {
-                    return false;
-                }
-                continue;
-            }
-            self.get_mut(slot).unmark(Mark::ORPHAN);
-            self.orphans -= 1;
-            self.orphan_tokens -= tokens.len();
-            counters.adopted_blocks += 1;
-            self.touch(slot);
-            found.extend(children.into_iter().map(|child| (child, At::Under(slot))));
-        }
-        true
-    }
-
     pub(crate) fn children(&self, slot: Slot) -> Vec<Slot> {
         let mut children = Vec::new();
         self.list_children(slot, &mut children);
@@ -624,49 +506,6 @@ impl Forest {
         while child != NONE {
             children.push(child);
             child = self.get(child).next;
-        }
-    }
-
-    /// Keeps the orphans within their limits. `newest` goes only with the tree that it is in.
-    fn forget_oldest_orphans(&mut self, newest: Slot, counters: &mut Counters) {
-        while self.orphans > ORPHANS_MAX || self.orphan_tokens > ORPHAN_TOKENS_MAX {
-            let Some((slot, name)) = self.waiting_since.pop_front() else {
-                return;
-            };
-            let block = self.get(slot);
-            if block.is(Mark::FREE) || block.missing() != Some(name) {
-                continue;
-            }
-            let before = self.orphans;
-            self.unlink(slot);
-            self.forget_tree(slot);
-            counters.forgotten_orphans += (before - self.orphans) as u64;
-            if self.get(newest).is(Mark::FREE) {
-                return;
-            }
-        }
-        // Entries of orphans that are gone do not pile up.
-        if self.waiting_since.len() > 2 * ORPHANS_MAX {
-            let mut since = std::mem::take(&mut self.waiting_since);
-            since.retain(|&(slot, name)| {
-                !self.get(slot).is(Mark::FREE) && self.get(slot).missing() == Some(name)
-            });
-            self.waiting_since = since;
-        }
-    }
-
-    /// Frees an unlinked tree that nobody was told of.
-    fn forget_tree(&mut self, root: Slot) {
-        let mut found = vec![root];
-        while let Some(slot) = found.pop() {
-            found.extend(self.children(slot));
-            let (name, len) = (self.get(slot).name, self.get(slot).len as usize);
-            if self.get(slot).is(Mark::ORPHAN) {
-                self.orphans -= 1;
-                self.orphan_tokens -= len;
-            }
-            self.names.remove(name, slot);
-            self.release(slot);
         }
     }
 
@@ -770,12 +609,4 @@ fn block_size(stored: &Stored) -> Option<usize> {
     };
     let fits = size > 0 && size <= BLOCK_TOKENS_MAX as usize && tokens.div_ceil(size) == blocks;
     fits.then_some(size)
-}
-
-fn halves(word: u64) -> [u32; 2] {
-    let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
-    [
-        u32::from_le_bytes([a, b, c, d]),
-        u32::from_le_bytes([e, f, g, h]),
-    ]
 }
