@@ -1,6 +1,6 @@
 //! Measures how fast one core takes in batches of KV events that were encoded before.
 //!
-//! Usage: `cargo run --release -p engines --example ingest`
+//! Usage: `cargo run --release -p engines --example ingest -- [PART OF A STREAM'S NAME]`
 
 use std::time::Duration;
 
@@ -135,7 +135,11 @@ fn main() {
         "{:<32} {:>12} {:>10} {:>10} {:>9}",
         "stream", "pages/s", "ns/page", "MB/s", "B/block"
     );
+    let wanted = std::env::args().nth(1).unwrap_or_default();
     for stream in streams() {
+        if !stream.name.contains(&wanted) {
+            continue;
+        }
         let payloads: Vec<Vec<u8>> = stream
             .batches
             .iter()

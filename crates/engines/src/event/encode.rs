@@ -215,7 +215,7 @@ impl Dialect {
                 int(out, u64::from(*block_size));
                 self.key(out, "lora_id");
                 nil(out);
-                let later: [(&str, &dyn Fn(&mut Vec<u8>)); 6] = [
+                let later: [(&str, Write<'_>); 6] = [
                     ("medium", &|out| text(out, medium)),
                     ("lora_name", &|out| optional(out, lora.as_deref())),
                     ("extra_keys", &|out| {
@@ -294,6 +294,9 @@ impl Dialect {
         }
     }
 }
+
+/// Writes one value.
+type Write<'a> = &'a dyn Fn(&mut Vec<u8>);
 
 const MEMORY: &str = "writing to memory cannot fail";
 

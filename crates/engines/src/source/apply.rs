@@ -21,7 +21,7 @@ impl Source {
             self.lose(Cause::Unreadable, out);
             return;
         };
-        while let Some(event) = batch.next() {
+        for event in batch.by_ref() {
             match event {
                 Ok(event) => self.event(&event, out),
                 Err(error) => self.unread(error),

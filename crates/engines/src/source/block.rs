@@ -38,10 +38,12 @@ impl Mark {
     pub(crate) const TOUCHED: Mark = Mark(1);
     /// It is in the list of blocks whose pages may be held otherwise than before.
     pub(crate) const QUEUED: Mark = Mark(2);
+    /// It was looked at in this flush.
+    pub(crate) const SEEN: Mark = Mark(4);
     /// Its path to the root is not known.
-    pub(crate) const ORPHAN: Mark = Mark(4);
+    pub(crate) const ORPHAN: Mark = Mark(8);
     /// The slot holds no block.
-    pub(crate) const FREE: Mark = Mark(8);
+    pub(crate) const FREE: Mark = Mark(16);
 }
 
 /// A block. Links are slots; [`NONE`] is no link.

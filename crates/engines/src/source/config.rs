@@ -30,7 +30,7 @@ pub struct SourceConfig {
     pub poll: Duration,
     /// Longest time between polls. Default 15 s.
     pub poll_max: Duration,
-    /// Blocks that are remembered at most, cut to [`BLOCKS_MAX`]. Default [`BLOCKS_MAX`]; one costs 150 to 250 bytes. Choose more than
+    /// Blocks that are remembered at most, cut to [`BLOCKS_MAX`]. Default [`BLOCKS_MAX`]; one costs 200 to 300 bytes. Choose more than
     /// the engine's pools hold together; beyond it blocks are refused and the source is degraded.
     pub blocks_max: usize,
 }

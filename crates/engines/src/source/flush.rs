@@ -19,13 +19,13 @@ impl Forest {
         }
     }
 
-    /// The blocks whose pages may be held otherwise than before.
+    /// The blocks whose pages may be held otherwise than before. Each block is looked at once.
     fn changed(&mut self, touched: &[Slot]) -> Vec<Slot> {
         let mut changed = Vec::with_capacity(touched.len());
-        let mut below = Vec::new();
+        let (mut below, mut seen) = (Vec::new(), Vec::new());
         for &slot in touched {
-            // A slot that was freed and used again stands here twice.
-            if !self.get_mut(slot).unmark(Mark::TOUCHED) || self.get(slot).is(Mark::ORPHAN) {
+            // A slot that was freed since stands here, too, and one that was used again twice.
+            if !self.get(slot).is(Mark::TOUCHED) || self.get(slot).is(Mark::ORPHAN) {
                 continue;
             }
             self.queue(slot, &mut changed);
@@ -33,12 +33,24 @@ impl Forest {
                 continue;
             }
             // A page that is open at the end of this block ends in those that continue it.
-            below.extend(self.children(slot));
+            self.list_children(slot, &mut below);
             while let Some(slot) = below.pop() {
+                let block = self.get_mut(slot);
+                if block.is(Mark::TOUCHED) || block.is(Mark::SEEN) {
+                    continue;
+                }
+                block.mark(Mark::SEEN);
+                seen.push(slot);
                 if !self.queue(slot, &mut changed) {
-                    below.extend(self.children(slot));
+                    self.list_children(slot, &mut below);
                 }
             }
+        }
+        for &slot in touched {
+            self.get_mut(slot).unmark(Mark::TOUCHED);
+        }
+        for slot in seen {
+            self.get_mut(slot).unmark(Mark::SEEN);
         }
         changed
     }

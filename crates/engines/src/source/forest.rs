@@ -11,20 +11,21 @@
 //! A block whose parent is not known is an *orphan*: it keeps its tokens and is told to nobody until the parent comes. A
 //! block that is not held any more but that others continue stays as a bare name.
 
+mod content;
+mod orphans;
+
 use std::collections::VecDeque;
 
 use radix_core::id::{Namespace, Tier};
 use radix_core::page::{Fingerprint, FingerprintKey};
 
 use crate::event::{EngineHash, Stored};
-use crate::limits::{
-    BLOCK_TOKENS_MAX, ORPHAN_TOKENS_MAX, ORPHANS_MAX, PATH_PAGES_MAX, SIBLINGS_MAX,
-};
+use crate::limits::{BLOCK_TOKENS_MAX, PATH_PAGES_MAX, SIBLINGS_MAX};
 use crate::source::block::{Block, Held, Mark, NONE};
 use crate::source::counters::Counters;
 use crate::source::names::{Names, Slot};
 use crate::source::pages::PageTree;
-use crate::source::refs::{Refs, Tiers};
+use crate::source::refs::Refs;
 
 /// What a block continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub(crate) struct Forest {
     orphans: usize,
     orphan_tokens: usize,
     pub(crate) touched: Vec<Slot>,
+    /// The pages of the block at hand; here so that their memory is used again.
+    ending: Vec<Fingerprint>,
     /// The present claim: counts that were written in an older one are void.
     claim: u32,
     /// Blocks made since dead names were last looked for.
@@ -85,6 +88,7 @@ impl Forest {
             orphans: 0,
             orphan_tokens: 0,
             touched: Vec::new(),
+            ending: Vec::new(),
             claim: 1,
             made: blocks_max,
         }
@@ -346,10 +350,10 @@ impl Forest {
             self.release(slot);
             return None;
         }
-        if !orphaned && !self.waiting.is_empty() {
+        if !self.waiting.is_empty() {
             self.adopt_waiting(slot, counters);
         }
-        Some(slot)
+        (!self.get(slot).is(Mark::FREE)).then_some(slot)
     }
 
     /// Whether a named block is what an event describes.
@@ -369,8 +373,9 @@ impl Forest {
         if block.is(Mark::ORPHAN) {
             return block.tail() == tokens;
         }
-        let (pages, tail) = self.content(block.parent, block.start, tokens, extra);
-        *tail == *block.tail() && *pages == *self.pages.last(block.page, block.pages)
+        let mut pages = Vec::new();
+        let tail = self.content(block.parent, block.start, tokens, extra, &mut pages);
+        *tail == *block.tail() && pages == self.pages.last(block.page, block.pages)
     }
 
     /// Gives a block its place in a path, its pages and its parent. `false`: a limit is reached, nothing was changed.
@@ -387,15 +392,24 @@ impl Forest {
         if start.checked_add(len).is_none() || !self.has_room_below(parent) {
             return false;
         }
-        let (pages, tail) = self.content(parent, start, tokens, extra);
-        if depth + count(&pages) > PATH_PAGES_MAX {
+        let mut pages = std::mem::take(&mut self.ending);
+        pages.clear();
+        let tail = self.content(parent, start, tokens, extra, &mut pages);
+        let number = count(&pages);
+        let short = depth + number <= PATH_PAGES_MAX;
+        let page = if short {
+            self.page_below(at, &pages)
+        } else {
+            NONE
+        };
+        self.ending = pages;
+        if !short {
             return false;
         }
-        let page = self.page_below(at, &pages);
         let block = self.get_mut(slot);
         block.start = start;
         block.page = page;
-        block.pages = count(&pages);
+        block.pages = number;
         block.set_rare(tail, extra, None);
         self.link(slot, at);
         true
@@ -422,78 +436,6 @@ impl Forest {
         }
         let rare = self.get(parent).rare.as_ref();
         rare.is_none_or(|rare| rare.children < SIBLINGS_MAX)
-    }
-
-    /// The pages that end in a block which begins at `start`, and its tokens behind the last of them.
-    fn content(
-        &self,
-        parent: Slot,
-        start: u32,
-        tokens: &[u32],
-        extra: u64,
-    ) -> (Vec<Fingerprint>, Box<[u32]>) {
-        let page_size = self.page_size as usize;
-        let open = (start % self.page_size) as usize;
-        if open == 0 && extra == 0 {
-            let whole = tokens.chunks_exact(page_size);
-            let tail = whole.remainder().into();
-            return (whole.map(|page| self.key.page(page)).collect(), tail);
-        }
-        if open + tokens.len() < page_size {
-            return (Vec::new(), tokens.into());
-        }
-        let (mut first, mut extras) = self.carry(parent, open);
-        let (head, rest) = tokens.split_at((page_size - open).min(tokens.len()));
-        first.extend(head);
-        extras.extend((extra != 0).then_some(extra));
-        let mut pages = vec![self.fingerprint(&first, &extras)];
-        let own: &[u64] = if extra == 0 { &[] } else { &[extra] };
-        let whole = rest.chunks_exact(page_size);
-        let tail = whole.remainder().into();
-        pages.extend(whole.map(|page| self.fingerprint(page, own)));
-        (pages, tail)
-    }
-
-    /// The tokens of the page that is open at the end of `parent`, and what they depend on, in order.
-    fn carry(&self, parent: Slot, tokens: usize) -> (Vec<u32>, Vec<u64>) {
-        let (mut backwards, mut slot, mut left) = (Vec::new(), parent, tokens);
-        while left > 0 && slot != NONE {
-            let block = self.get(slot);
-            backwards.push(slot);
-            left = left.saturating_sub(block.tail().len());
-            slot = block.parent;
-        }
-        let (mut carried, mut extras) = (Vec::with_capacity(self.page_size as usize), Vec::new());
-        for &slot in backwards.iter().rev() {
-            let block = self.get(slot);
-            carried.extend(block.tail());
-            extras.extend((block.extra() != 0).then_some(block.extra()));
-        }
-        (carried, extras)
-    }
-
-    /// A page that depends on more than its tokens is as if those digests were tokens behind them.
-    fn fingerprint(&self, tokens: &[u32], extras: &[u64]) -> Fingerprint {
-        if extras.is_empty() {
-            return self.key.page(tokens);
-        }
-        let words = extras.iter().flat_map(|&extra| halves(extra));
-        let page: Vec<u32> = tokens.iter().copied().chain(words).collect();
-        self.key.page(&page)
-    }
-
-    /// The tiers where the first page that ends in a block is held whole.
-    fn tiers(&self, slot: Slot) -> Tiers {
-        let block = self.get(slot);
-        let mut tiers = block.tiers(self.claim);
-        let begin = block.start - block.start % self.page_size;
-        let (mut start, mut parent) = (block.start, block.parent);
-        while start > begin && parent != NONE {
-            let before = self.get(parent);
-            tiers = tiers.and(before.tiers(self.claim));
-            (start, parent) = (before.start, before.parent);
-        }
-        tiers
     }
 
     fn link(&mut self, slot: Slot, at: At) {
@@ -552,101 +494,18 @@ impl Forest {
         (block.next, block.prev, block.parent) = (NONE, NONE, NONE);
     }
 
-    /// The orphans that wait for a block get their places.
-    fn adopt_waiting(&mut self, parent: Slot, counters: &mut Counters) {
-        let name = self.get(parent).name;
-        while let Some(orphan) = self.waiting.get(name) {
-            self.unlink(orphan);
-            self.adopt(orphan, At::Under(parent), counters);
-        }
-    }
-
-    /// Gives an unlinked orphan its place, and all that continue it theirs. `false`: a limit is reached, it is gone.
-    fn adopt(&mut self, orphan: Slot, at: At, counters: &mut Counters) -> bool {
-        if let At::Under(parent) = at
-            && self.get(parent).is(Mark::ORPHAN)
-        {
-            let (tail, extra) = (self.get(orphan).tail().into(), self.get(orphan).extra());
-            self.get_mut(orphan).set_rare(tail, extra, None);
-            self.link(orphan, at);
-            return true;
-        }
-        let mut found = vec![(orphan, at)];
-        while let Some((slot, at)) = found.pop() {
-            let children = self.children(slot);
-            if slot != orphan {
-                self.unlink(slot);
-            }
-            let tokens: Box<[u32]> = self.get(slot).tail().into();
-            let extra = self.get(slot).extra();
-            if !self.place(slot, at, &tokens, extra) {
-                counters.refused_blocks += 1;
-                self.forget_tree(slot);
-                if slot == orphan {
-                    return false;
-                }
-                continue;
-            }
-            self.get_mut(slot).unmark(Mark::ORPHAN);
-            self.orphans -= 1;
-            self.orphan_tokens -= tokens.len();
-            counters.adopted_blocks += 1;
-            self.touch(slot);
-            found.extend(children.into_iter().map(|child| (child, At::Under(slot))));
-        }
-        true
-    }
-
     pub(crate) fn children(&self, slot: Slot) -> Vec<Slot> {
         let mut children = Vec::new();
+        self.list_children(slot, &mut children);
+        children
+    }
+
+    /// Appends the blocks that continue one.
+    pub(crate) fn list_children(&self, slot: Slot, children: &mut Vec<Slot>) {
         let mut child = self.get(slot).child;
         while child != NONE {
             children.push(child);
             child = self.get(child).next;
-        }
-        children
-    }
-
-    /// Keeps the orphans within their limits. `newest` goes only with the tree that it is in.
-    fn forget_oldest_orphans(&mut self, newest: Slot, counters: &mut Counters) {
-        while self.orphans > ORPHANS_MAX || self.orphan_tokens > ORPHAN_TOKENS_MAX {
-            let Some((slot, name)) = self.waiting_since.pop_front() else {
-                return;
-            };
-            let block = self.get(slot);
-            if block.is(Mark::FREE) || block.missing() != Some(name) {
-                continue;
-            }
-            let before = self.orphans;
-            self.unlink(slot);
-            self.forget_tree(slot);
-            counters.forgotten_orphans += (before - self.orphans) as u64;
-            if self.get(newest).is(Mark::FREE) {
-                return;
-            }
-        }
-        // Entries of orphans that are gone do not pile up.
-        if self.waiting_since.len() > 2 * ORPHANS_MAX {
-            let mut since = std::mem::take(&mut self.waiting_since);
-            since.retain(|&(slot, name)| {
-                !self.get(slot).is(Mark::FREE) && self.get(slot).missing() == Some(name)
-            });
-            self.waiting_since = since;
-        }
-    }
-
-    /// Frees an unlinked tree that nobody was told of.
-    fn forget_tree(&mut self, root: Slot) {
-        let mut found = vec![root];
-        while let Some(slot) = found.pop() {
-            found.extend(self.children(slot));
-            let (name, len) = (self.get(slot).name, self.get(slot).len as usize);
-            if self.get(slot).is(Mark::ORPHAN) {
-                self.orphans -= 1;
-                self.orphan_tokens -= len;
-            }
-            self.names.remove(name, slot);
-            self.release(slot);
         }
     }
 
@@ -750,12 +609,4 @@ fn block_size(stored: &Stored) -> Option<usize> {
     };
     let fits = size > 0 && size <= BLOCK_TOKENS_MAX as usize && tokens.div_ceil(size) == blocks;
     fits.then_some(size)
-}
-
-fn halves(word: u64) -> [u32; 2] {
-    let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
-    [
-        u32::from_le_bytes([a, b, c, d]),
-        u32::from_le_bytes([e, f, g, h]),
-    ]
 }

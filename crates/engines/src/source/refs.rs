@@ -54,6 +54,10 @@ impl Tiers {
 
 /// The counts of one block: two without an allocation, for one group in two tiers.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::box_collection,
+    reason = "nearly every block has none, and a pointer is a third of a vector"
+)]
 pub(crate) struct Refs {
     near: [Ref; 2],
     far: Option<Box<Vec<Ref>>>,

@@ -71,6 +71,53 @@ fn orphans_without_end_are_forgotten_from_the_oldest_on() {
 }
 
 #[test]
+fn orphans_that_continue_each_other_in_a_ring_are_no_path() {
+    for last in [1, 2, 3] {
+        let mut source = source(1000, false);
+        live(&mut source, 0, &[stored(1, Some(99), 1, "GPU")]);
+        live(
+            &mut source,
+            1,
+            &[stored(2, Some(1), 1, "GPU"), stored(3, Some(2), 1, "GPU")],
+        );
+        live(
+            &mut source,
+            2,
+            &[
+                stored(99, Some(3), 1, "GPU"),
+                stored(1, Some(last), 1, "GPU"),
+            ],
+        );
+        live(
+            &mut source,
+            3,
+            &[stored(1, None, 1, "GPU"), stored(2, Some(1), 1, "GPU")],
+        );
+        live(
+            &mut source,
+            4,
+            &[Say::Removed {
+                hashes: vec![1, 2, 3, 99],
+                medium: "GPU",
+                group: 0,
+            }],
+        );
+        assert!(source.stats().blocks <= 4);
+    }
+}
+
+#[test]
+fn orphans_that_came_before_their_orphaned_parents_are_adopted_with_them() {
+    let mut source = source(1000, false);
+    live(&mut source, 0, &[stored(30, Some(20), 1, "GPU")]);
+    live(&mut source, 1, &[stored(20, Some(10), 1, "GPU")]);
+    assert_eq!(source.stats().orphans, 2);
+    let out = live(&mut source, 2, &[stored(10, None, 1, "GPU")]);
+    assert_eq!(out.len(), 1, "one path: {out:?}");
+    assert_eq!((source.stats().orphans, source.stats().blocks), (0, 3));
+}
+
+#[test]
 fn blocks_beyond_the_limit_are_refused_and_the_source_says_so() {
     let mut source = source(1000, false);
     for seq in 0..50 {
