@@ -36,7 +36,7 @@ pub(crate) fn kinds() -> Vec<u8> {
 /// What is left behind the fields is cut off, so that most of what comes out is a frame.
 pub(crate) fn forged(kinds: &[u8], input: &mut Input<'_>, fields_max: usize) -> Bytes {
     let kind = kinds[usize::from(input.byte()) % kinds.len()];
-    let small = input.byte() % 4 != 0;
+    let small = !input.byte().is_multiple_of(4);
     let len = usize::from(input.byte()) % (fields_max + 1);
     let mut bytes = vec![VERSION, kind];
     let fields = input.take(len).iter();

@@ -17,7 +17,7 @@ use radix_core::id::{
 };
 use radix_core::page::Fingerprint;
 use radix_core::time::Timestamp;
-use radix_core::{Index, IndexConfig, SnapshotRun};
+use radix_core::{Index, IndexConfig, SnapshotDelta, SnapshotRun};
 
 /// What a call may hold for each byte it is handed: an op of two bytes is kept decoded, and lists grow by doubling.
 const HELD_PER_BYTE_MAX: usize = 256;
@@ -100,7 +100,7 @@ impl Input<'_> {
 /// Ops as bytes: the input itself, or ops that it stands for, perhaps with one byte changed.
 fn ops(input: &mut Input<'_>) -> (u32, Bytes) {
     let kind = input.byte();
-    if kind % 4 == 0 {
+    if kind.is_multiple_of(4) {
         let count = u32::try_from(input.number() & 0xffff_ffff).unwrap_or_default();
         return (count, Bytes::copy_from_slice(input.0));
     }
@@ -211,16 +211,11 @@ impl State for Trusting {
     fn digest(&self, _: Rank) -> u64 {
         self.digest
     }
-    fn snapshot(&self, rank: Rank) -> Vec<SnapshotRun> {
-        State::snapshot(&self.index, rank)
+    fn snapshot(&self, rank: Rank, base: Seq) -> Vec<SnapshotRun> {
+        State::snapshot(&self.index, rank, base)
     }
-    fn load(
-        &mut self,
-        origin: OriginId,
-        seq: Seq,
-        runs: Vec<SnapshotRun>,
-    ) -> Result<(), ApplyError> {
-        State::load(&mut self.index, origin, seq, runs)
+    fn load(&mut self, origin: OriginId, seq: Seq, delta: SnapshotDelta) -> Result<(), ApplyError> {
+        State::load(&mut self.index, origin, seq, delta)
     }
 }
 
@@ -238,6 +233,29 @@ fn replica<S: State>(state: S) -> Replica<S> {
         inc: Incarnation(1),
     };
     Replica::new(me, config, 1, state)
+}
+
+/// Brings a replica some ops far into rank 1's log.
+fn advance<S: State>(replica: &mut Replica<S>, count: u8) {
+    let insert = |page: u8| {
+        Op::Insert(Insert {
+            source: SourceId(u16::from(page % 2)),
+            tier: Tier::Device,
+            parent: Parent::Root(Namespace(0)),
+            pages: Pages(vec![Fingerprint(u64::from(page)), Fingerprint(1)]),
+        })
+    };
+    let ops: Vec<Op> = (0..count).map(insert).collect();
+    let batch = Batch {
+        origin: ORIGIN,
+        first: Seq(1),
+        count: u32::from(count),
+        ops: Batch::encode_ops(&ops),
+    };
+    if count > 0 {
+        let mut out = Vec::new();
+        replica.handle(Timestamp(1), Rank(1), Message::Batch(batch), &mut out);
+    }
 }
 
 /// Runs timers until a pull of rank 1's log leaves.
@@ -271,13 +289,26 @@ fn until_asked<S: State>(replica: &mut Replica<S>, seq: Seq) -> Timestamp {
 }
 
 /// The stream of a snapshot: the input itself, or runs that it stands for, perhaps with one byte changed.
-fn stream(input: &mut Input<'_>) -> Vec<u8> {
+fn stream(input: &mut Input<'_>, base: Seq) -> Vec<u8> {
     let kind = input.byte();
-    if kind % 4 == 0 {
+    if kind.is_multiple_of(4) {
         return input.0.to_vec();
     }
     let (at, flip) = (input.byte(), input.byte());
     let mut out = Vec::new();
+    if base > Seq::ZERO {
+        let sources: Vec<SourceId> = (0..input.byte() % 3)
+            .map(|_| SourceId(input.number16()))
+            .collect();
+        let removed: Vec<CopyRange> = (0..input.byte() % 3)
+            .map(|_| CopyRange {
+                seq: Seq(input.number()),
+                idx: input.number16(),
+                len: input.number16(),
+            })
+            .collect();
+        out = postcard::to_extend(&(sources, removed), out).expect("a Vec grows");
+    }
     while !input.0.is_empty() {
         let (seq, idx) = (Seq(input.number()), input.number16());
         if let Op::Insert(insert) = input.op() {
@@ -292,8 +323,14 @@ fn stream(input: &mut Input<'_>) -> Vec<u8> {
 }
 
 /// Returns how many copies a stream holds, as far as it is one.
-fn copies(mut stream: &[u8]) -> u64 {
+fn copies(mut stream: &[u8], base: Seq) -> u64 {
     let mut copies = 0;
+    if base > Seq::ZERO {
+        match postcard::take_from_bytes::<(Vec<SourceId>, Vec<CopyRange>)>(stream) {
+            Ok((_, rest)) => stream = rest,
+            Err(_) => return 0,
+        }
+    }
     while let Ok((run, rest)) = postcard::take_from_bytes::<(Seq, u16, Insert)>(stream) {
         copies += run.2.pages.0.len() as u64;
         if rest.is_empty() {
@@ -311,7 +348,11 @@ fn check_snapshot(bytes: &[u8]) -> bool {
     let (wrong, by) = (input.byte() % 32, input.number());
     let cut = usize::from(input.byte()) + 1;
     let order = input.byte();
-    let stream = stream(&mut input);
+    // How far the replica is already, and whether the snapshot tells what came behind that.
+    let behind = input.byte() % 4;
+    let base = Seq(u64::from(if input.byte() % 2 == 1 { behind } else { 0 }));
+    let seq = Seq(seq.0.max(u64::from(behind) + 1));
+    let stream = stream(&mut input, base);
     let mut pieces: Vec<&[u8]> = stream.chunks(cut).collect();
     if pieces.is_empty() {
         pieces.push(&[]);
@@ -322,12 +363,14 @@ fn check_snapshot(bytes: &[u8]) -> bool {
         seq: Seq(bent(0, seq.0)),
         chain: 5,
         set: 7,
-        copies: bent(1, copies(&stream)),
+        copies: bent(1, copies(&stream, base)),
         bytes: bent(2, stream.len() as u64),
         chunks: u32::try_from(bent(3, pieces.len() as u64) & 0xffff_ffff).unwrap_or_default(),
+        base: Seq(bent(4, base.0)),
     };
     let index = Index::new(IndexConfig::default());
     let mut replica = replica(Trusting { index, digest: 7 });
+    advance(&mut replica, behind);
     let now = until_asked(&mut replica, seq);
     let mut chunks: Vec<SnapshotChunk> = (0..)
         .zip(&pieces)
@@ -353,8 +396,10 @@ fn check_snapshot(bytes: &[u8]) -> bool {
     }
     let digests = replica.digests(Rank(1)).expect("the offer named it");
     if replica.counters().snapshots_loaded == 0 {
-        assert_eq!(digests.seq, Seq::ZERO);
-        assert!(State::snapshot(replica.state(), Rank(1)).is_empty());
+        // A fault before loading leaves the log as it was, one after it leaves it empty.
+        let is_empty = State::snapshot(replica.state(), Rank(1), Seq::ZERO).is_empty();
+        assert_eq!(is_empty, digests.seq == Seq::ZERO);
+        assert!(is_empty || digests.seq == Seq(u64::from(behind)));
         return false;
     }
     // spec: OPLOG-11
@@ -381,7 +426,7 @@ fn pass_on(replica: &mut Replica<Trusting>, now: Timestamp, head: SnapshotHead) 
         }
     }
     assert_eq!(next.counters().snapshots_loaded, 1);
-    let runs = |replica: &Replica<Trusting>| State::snapshot(replica.state(), Rank(1));
+    let runs = |replica: &Replica<Trusting>| State::snapshot(replica.state(), Rank(1), Seq::ZERO);
     assert_eq!(runs(&next), runs(replica));
     let digest = |replica: &Replica<Trusting>| replica.state().index.digest(Rank(1));
     assert_eq!(digest(&next), digest(replica));

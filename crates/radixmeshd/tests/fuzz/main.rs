@@ -103,7 +103,7 @@ fn line(input: &mut Input<'_>) -> String {
 fn sources(input: &mut Input<'_>, file: &Path) -> Sources {
     let mut sources = Sources::default();
     let shape = input.byte();
-    if shape % 2 == 0 {
+    if shape.is_multiple_of(2) {
         let ground = [
             ("prefill", "127.0.0.1:1,127.0.0.1:2"),
             ("decode", "127.0.0.1:3"),
