@@ -213,6 +213,27 @@ async fn a_rank_is_joined_refused_replaced_left_and_forgotten_with_certificates(
 }
 
 #[tokio::test]
+async fn a_configured_member_is_replaced_elsewhere_and_its_old_process_ends() {
+    let mut cluster = pair(Vec::new()).await;
+    cluster.kill(1).await;
+    let replacement = join(&cluster, "1", "prefill", cluster.address(0));
+    sees(cluster.client(0), 1, &replacement.mesh).await;
+    let config = cluster.config().to_string_lossy().into_owned();
+    let old = cluster.address(1).to_owned();
+    let output = command(&[
+        "node", "--config", &config, "--local", &old, "--admin", "off",
+    ])
+    .args(["--set", "join_timeout=1s"])
+    .stdin(Stdio::null())
+    .output()
+    .unwrap();
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("another process has its rank"), "{text}");
+    sees(cluster.client(0), 1, &replacement.mesh).await;
+}
+
+#[tokio::test]
 async fn why_a_node_is_not_ready_is_told_at_once() {
     let mut cluster = pair(Vec::new()).await;
     cluster.kill_all().await;

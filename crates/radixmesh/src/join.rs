@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use node::wire::{Answer, Introduction, decode_answer, encode_introduction};
 use topology::Record;
 use transport::{ConnectError, HandshakeError, Links, NodeId, RejectReason};
@@ -68,12 +69,7 @@ pub(crate) async fn introduce(
     config: &Config,
     address: &str,
 ) -> Result<Welcome, Refused> {
-    let own = config.own();
-    let request = encode_introduction(&Introduction {
-        role: own.role,
-        address: own.address.clone(),
-    });
-    let asked = links.introduce(address, &request).await;
+    let asked = links.introduce(address, &introduction(config)).await;
     let (peer, answer) = asked.map_err(|error| Refused::of(address, &error))?;
     match decode_answer(&answer) {
         Ok(Answer::Welcome(records)) => {
@@ -87,6 +83,27 @@ pub(crate) async fn introduce(
         Ok(Answer::Refused { retry: false, why }) => Err(Refused::Never(why)),
         Err(error) => Err(Refused::Never(format!("{address} made no sense: {error}"))),
     }
+}
+
+/// What stands before an introduction that only asks. The first byte of one that is meant is a version above it.
+pub(crate) const ASKS: u8 = 0;
+
+/// Asks the member at `address` whether another process lives in this node's rank. Nothing changes there.
+pub(crate) async fn ask(links: &Links, config: &Config, address: &str) -> Result<(), Refused> {
+    let mut request = vec![ASKS];
+    request.extend_from_slice(&introduction(config));
+    match links.introduce(address, &request).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Refused::of(address, &error)),
+    }
+}
+
+fn introduction(config: &Config) -> Bytes {
+    let own = config.own();
+    encode_introduction(&Introduction {
+        role: own.role,
+        address: own.address.clone(),
+    })
 }
 
 /// Introduces a node that starts, again and again, until a member welcomes it.

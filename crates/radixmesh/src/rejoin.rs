@@ -1,7 +1,9 @@
 //! Finds out that the others know this node no longer, or that another process has its rank. A node that is alone and
 //! refused as unknown, or that joined and is alone for long, introduces itself again; so does one that has forgotten the
 //! member it joined through, as after a long partition, for that one has forgotten it, too. One whose rank is taken for
-//! good ends. Whoever knows this node learns of it by itself: an introduction there would only cost it a life.
+//! good ends. Whoever knows this node learns of it by itself: an introduction there would only cost it a life. So a node
+//! that is configured, and is dialed as soon as it can be, only asks whether its rank is taken when it is alone for long:
+//! whoever took its place is dialed instead, and of two nodes only the lower one dials.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use crate::clock;
 use crate::core::node_id;
 use crate::driver::Shared;
 use crate::ended::Ended;
-use crate::join::{Refused, Welcome, introduce};
+use crate::join::{Refused, Welcome, ask, introduce};
 
 /// Longest pause between two introductions.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -79,6 +81,11 @@ impl Standing {
             .is_some_and(|since| self.is_unknown || (joined && now.since(since) >= alone_max))
     }
 
+    fn is_alone(&self, alone_max: Duration, now: Timestamp) -> bool {
+        self.alone_since
+            .is_some_and(|since| now.since(since) >= alone_max)
+    }
+
     fn is_taken(&mut self, why: &str, now: Timestamp) {
         if self.links_up > 0 {
             return;
@@ -105,16 +112,20 @@ pub(crate) async fn watch(shared: Arc<Shared>, links: Links) {
     loop {
         tokio::time::sleep(pause).await;
         let now = clock::now();
-        let is_lost = {
+        let (is_lost, is_alone) = {
             let mut core = shared.core();
             if let Some(why) = core.standing.taken_for(config.join_timeout, now) {
                 core.ended = Some(Ended::RankTaken { why });
                 shared.settle(&mut core);
                 return;
             }
-            core.standing.is_lost(config.join.is_some(), alone_max, now)
+            let standing = &core.standing;
+            (
+                standing.is_lost(config.join.is_some(), alone_max, now),
+                standing.is_alone(alone_max, now),
+            )
         };
-        let addresses = if is_lost {
+        let addresses = if is_lost || is_alone {
             everybody(&shared)
         } else {
             forgotten(&shared)
@@ -124,6 +135,19 @@ pub(crate) async fn watch(shared: Arc<Shared>, links: Links) {
             continue;
         };
         at = at.wrapping_add(1);
+        pause = (pause * 2).min(PAUSE_MAX);
+        if is_alone && !is_lost {
+            match ask(&links, config, address).await {
+                // Whoever had it may be gone.
+                Ok(()) => shared.core().standing.taken = None,
+                Err(Refused::Taken(why)) => {
+                    shared.core().standing.is_taken(&why, clock::now());
+                    pause = config.heartbeat;
+                }
+                Err(Refused::NotNow(_) | Refused::Never(_)) => {}
+            }
+            continue;
+        }
         match introduce(&links, config, address).await {
             Ok(Welcome { records, greeted }) => {
                 let mut core = shared.core();
@@ -132,12 +156,14 @@ pub(crate) async fn watch(shared: Arc<Shared>, links: Links) {
                 core.handle(Input::Table(records));
                 shared.settle(&mut core);
             }
-            Err(Refused::Taken(why)) => shared.core().standing.is_taken(&why, clock::now()),
+            Err(Refused::Taken(why)) => {
+                shared.core().standing.is_taken(&why, clock::now());
+                pause = config.heartbeat;
+            }
             Err(Refused::NotNow(why) | Refused::Never(why)) => {
                 tracing::info!(%why, "not introduced again yet");
             }
         }
-        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
