@@ -114,7 +114,7 @@ async fn the_life_of_a_rank(cluster: &Cluster) {
     assert_eq!(held(&matches(&first.client, &tokens(0, 8)).await), [(0, 2)]);
     publish(&first.client, vec![item(&tokens(100, 4))]).await;
     eventually(
-        || matches(zero, &tokens(100, 4)),
+        async || matches(zero, &tokens(100, 4)).await,
         |answer| held(answer) == [(7, 1)],
     )
     .await;

@@ -16,6 +16,7 @@ use transport::{
 
 use crate::clock;
 use crate::driver::{Shared, take_commands};
+use crate::join::ASKS;
 use crate::loopback::is_loopback;
 
 /// What a live peer may have been silent for, in heartbeats, before another process may take its place.
@@ -145,6 +146,10 @@ impl LinkHandler for Inbound {
         let Some(shared) = self.shared.get() else {
             return Err(RejectReason::UnknownNode.because("this node is joining itself"));
         };
+        let (asks, request) = match request {
+            [ASKS, rest @ ..] => (true, rest),
+            all => (false, all),
+        };
         let Introduction { role, address } =
             decode_introduction(request).map_err(|error| refuse(error.to_string()))?;
         newcomer.prove_role(role.as_str())?;
@@ -155,6 +160,9 @@ impl LinkHandler for Inbound {
             return Err(refuse(format!(
                 "{address} is not on loopback, and links have no TLS"
             )));
+        }
+        if asks {
+            return shared.not_taken(rank, &address).map(|()| Vec::new());
         }
         let inc = Incarnation(newcomer.peer.epoch);
         let mut core = shared.core();
@@ -181,6 +189,24 @@ impl LinkHandler for Inbound {
         tracing::warn!(latest, "a peer refused this life: it has seen a later one");
         let inc = Incarnation(latest);
         self.shared().turn(Input::Outlived { inc });
+    }
+}
+
+impl Shared {
+    /// Refuses a process at `address` when another one, elsewhere, lives in its rank and is linked with this node.
+    fn not_taken(&self, rank: Rank, address: &str) -> Result<(), Rejection> {
+        let status = self.core().node.status();
+        let mut members = status.members.iter();
+        let holder = members.find(|member| member.view.rank == rank && member.view.direct());
+        match holder {
+            Some(holder) if holder.address != address => {
+                Err(RejectReason::RankTaken.because(format!(
+                    "rank {rank} is taken by a living member at {:?}",
+                    holder.address
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -1,7 +1,12 @@
 //! Finds out that the others know this node no longer, or that another process has its rank. A node that is alone and
-//! refused as unknown, or that joined and is alone for long, introduces itself again; one whose rank is taken for good
-//! ends. As long as anybody links with it, the others learn of it from there: an introduction would only cost it a life.
+//! refused as unknown, or that joined and is alone for long, introduces itself again; so does one that has forgotten the
+//! member it joined through, as after a long partition, for that one has forgotten it, too. One whose rank is taken for
+//! good ends. Whoever knows this node learns of it by itself: an introduction there would only cost it a life. So a node
+//! that is configured, and is dialed as soon as it can be, only asks whether its rank is taken when it is alone for long:
+//! whoever took its place is dialed instead, and of two nodes only the lower one dials.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use node::Input;
@@ -10,9 +15,10 @@ use radix_core::time::Timestamp;
 use transport::{Links, NodeId, RejectReason, Rejection};
 
 use crate::clock;
+use crate::core::node_id;
 use crate::driver::Shared;
 use crate::ended::Ended;
-use crate::join::{Refused, introduce};
+use crate::join::{Refused, Welcome, ask, introduce};
 
 /// Longest pause between two introductions.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -29,6 +35,8 @@ pub(crate) struct Standing {
     is_unknown: bool,
     /// Since when peers say that another process has the rank, and what they said; forgotten with every link that comes up.
     taken: Option<(Timestamp, String)>,
+    /// Addresses at which this node was welcomed, and who was there.
+    pub(crate) greeted: BTreeMap<String, NodeId>,
 }
 
 impl Standing {
@@ -38,6 +46,7 @@ impl Standing {
             alone_since: Some(now),
             is_unknown: false,
             taken: None,
+            greeted: BTreeMap::new(),
         }
     }
 
@@ -72,6 +81,11 @@ impl Standing {
             .is_some_and(|since| self.is_unknown || (joined && now.since(since) >= alone_max))
     }
 
+    fn is_alone(&self, alone_max: Duration, now: Timestamp) -> bool {
+        self.alone_since
+            .is_some_and(|since| now.since(since) >= alone_max)
+    }
+
     fn is_taken(&mut self, why: &str, now: Timestamp) {
         if self.links_up > 0 {
             return;
@@ -90,7 +104,7 @@ impl Standing {
 }
 
 /// Looks at the standing now and then, for as long as the node runs.
-pub(crate) async fn watch(shared: std::sync::Arc<Shared>, links: Links) {
+pub(crate) async fn watch(shared: Arc<Shared>, links: Links) {
     let config = &shared.config;
     let alone_max = config.heartbeat * u32::from(config.misses.max(1)) * ALONE;
     let mut pause = config.heartbeat;
@@ -98,42 +112,79 @@ pub(crate) async fn watch(shared: std::sync::Arc<Shared>, links: Links) {
     loop {
         tokio::time::sleep(pause).await;
         let now = clock::now();
-        let wants = {
+        let (is_lost, is_alone) = {
             let mut core = shared.core();
             if let Some(why) = core.standing.taken_for(config.join_timeout, now) {
                 core.ended = Some(Ended::RankTaken { why });
                 shared.settle(&mut core);
                 return;
             }
-            core.standing.is_lost(config.join.is_some(), alone_max, now)
+            let standing = &core.standing;
+            (
+                standing.is_lost(config.join.is_some(), alone_max, now),
+                standing.is_alone(alone_max, now),
+            )
         };
-        if !wants {
-            pause = config.heartbeat;
-            continue;
-        }
-        let addresses = addresses(&shared);
+        let addresses = if is_lost || is_alone {
+            everybody(&shared)
+        } else {
+            forgotten(&shared)
+        };
         let Some(address) = addresses.get(at % addresses.len().max(1)) else {
+            pause = config.heartbeat;
             continue;
         };
         at = at.wrapping_add(1);
+        pause = (pause * 2).min(PAUSE_MAX);
+        if is_alone && !is_lost {
+            match ask(&links, config, address).await {
+                // Whoever had it may be gone.
+                Ok(()) => shared.core().standing.taken = None,
+                Err(Refused::Taken(why)) => {
+                    shared.core().standing.is_taken(&why, clock::now());
+                    pause = config.heartbeat;
+                }
+                Err(Refused::NotNow(_) | Refused::Never(_)) => {}
+            }
+            continue;
+        }
         match introduce(&links, config, address).await {
-            Ok(records) => {
+            Ok(Welcome { records, greeted }) => {
                 let mut core = shared.core();
                 core.standing.is_unknown = false;
+                core.standing.greeted.extend([greeted]);
                 core.handle(Input::Table(records));
                 shared.settle(&mut core);
             }
-            Err(Refused::Taken(why)) => shared.core().standing.is_taken(&why, clock::now()),
+            Err(Refused::Taken(why)) => {
+                shared.core().standing.is_taken(&why, clock::now());
+                pause = config.heartbeat;
+            }
             Err(Refused::NotNow(why) | Refused::Never(why)) => {
                 tracing::info!(%why, "not introduced again yet");
             }
         }
-        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
-/// Whom to ask: those that were named for joining, then every member.
-fn addresses(shared: &Shared) -> Vec<String> {
+/// Where this node was welcomed by a member that it has forgotten meanwhile. An address may be spelled otherwise than
+/// its member does, so who was there counts.
+fn forgotten(shared: &Shared) -> Vec<String> {
+    let roster = shared.roster.load();
+    let knows = |node: NodeId| {
+        roster
+            .members
+            .iter()
+            .any(|member| node_id(member.rank) == node)
+    };
+    let core = shared.core();
+    let greeted = core.standing.greeted.iter();
+    let gone = greeted.filter(|(_, node)| !knows(**node));
+    gone.map(|(address, _)| address.clone()).collect()
+}
+
+/// Whom a node that is lost may ask: those that were named for joining, then every member.
+fn everybody(shared: &Shared) -> Vec<String> {
     let config = &shared.config;
     let own = &config.own().address;
     let named = config.join.iter().flat_map(|join| &join.addresses);
