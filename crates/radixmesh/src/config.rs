@@ -202,7 +202,7 @@ impl Config {
             join: None,
             join_timeout: Duration::from_secs(30),
             via: BTreeMap::new(),
-            fanout: Fanout::Auto,
+            fanout: Fanout::Fixed(4),
             heartbeat: topology::limits::HEARTBEAT,
             misses: topology::limits::MISSES,
             forget_after: topology::limits::FORGET_AFTER,

@@ -132,8 +132,8 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "fanout",
         kind: Kind::Fanout,
-        default: Default::Toml("\"auto\""),
-        doc: "Arms of a broadcast: 1 is the ring, 4 reaches hundreds of nodes in a few hops. `auto` is 1 up to 16\n\
+        default: Default::Toml("4"),
+        doc: "Arms of a broadcast: 1 is the ring, 4 reaches hundreds of nodes in a few hops. `\"auto\"` is 1 up to 16\n\
               members and 4 above, as they come and go. Nodes need not agree.",
     },
     Key {
