@@ -89,18 +89,22 @@ fn member(status: &StatusResponse, rank: u16) -> Option<&MemberStatus> {
     status.members.iter().find(|member| member.rank == rank)
 }
 
+async fn status(client: &Client) -> StatusResponse {
+    client.status().await.expect("the node answers")
+}
+
 /// Waits until `client` would route to `rank` at `address`.
 async fn sees(client: &Client, rank: u16, address: &str) {
     let there = |status: &StatusResponse| {
         member(status, rank).is_some_and(|member| member.routable && member.address == address)
     };
-    eventually(|| async { client.status().await.unwrap() }, there).await;
+    eventually(|| status(client), there).await;
 }
 
 /// Waits until `client` does not know `rank` any more.
 async fn sees_nothing_of(client: &Client, rank: u16) {
     let gone = |status: &StatusResponse| member(status, rank).is_none();
-    eventually(|| async { client.status().await.unwrap() }, gone).await;
+    eventually(|| status(client), gone).await;
 }
 
 /// Everything that may become of one rank that is not configured.
@@ -118,7 +122,7 @@ async fn the_life_of_a_rank(cluster: &Cluster) {
         |answer| held(answer) == [(7, 1)],
     )
     .await;
-    let metrics = zero.metrics().await.unwrap();
+    let metrics = zero.metrics().await.expect("the node answers");
     assert!(
         metrics.contains("radixmesh_members{status=\"alive\"} 3"),
         "{metrics}"
@@ -133,7 +137,7 @@ async fn the_life_of_a_rank(cluster: &Cluster) {
     let refused = join_command(cluster, "7", "decode", &second, cluster.address(0))
         .args(["--set", "join_timeout=500ms"])
         .output()
-        .unwrap();
+        .expect("the program runs");
     let text = stderr(&refused);
     assert_eq!(refused.status.code(), Some(1), "{text}");
     assert!(text.contains("rank 7 cannot join"), "{text}");
@@ -160,7 +164,7 @@ async fn the_life_of_a_rank(cluster: &Cluster) {
     let mut next = next;
     let left = radixmeshd(&["leave", "--admin", next.client.base(), "--drain", "200ms"]);
     assert!(left.status.success(), "{}", stderr(&left));
-    assert!(next.process.wait().unwrap().success());
+    assert!(next.process.wait().expect("it is ours").success());
     sees_nothing_of(zero, 7).await;
     sees_nothing_of(one, 7).await;
 
@@ -170,7 +174,7 @@ async fn the_life_of_a_rank(cluster: &Cluster) {
     drop(third);
     let down =
         |status: &StatusResponse| member(status, 7).is_some_and(|member| member.status == "down");
-    eventually(|| async { zero.status().await.unwrap() }, down).await;
+    eventually(|| status(zero), down).await;
     let forgotten = radixmeshd(&["forget", "7", "--admin", zero.base()]);
     assert!(forgotten.status.success(), "{}", stderr(&forgotten));
     sees_nothing_of(one, 7).await;
@@ -181,7 +185,7 @@ async fn the_life_of_a_rank(cluster: &Cluster) {
     let agree = |status: &StatusResponse| {
         status.ring_check.stable_view.as_ref() == Some(&status.view) && status.members.len() == 3
     };
-    eventually(|| async { one.status().await.unwrap() }, agree).await;
+    eventually(|| status(one), agree).await;
     let text = stdout(&radixmeshd(&["status", "--admin", one.base()]));
     assert!(text.contains("all members have it"), "{text}");
 }

@@ -103,11 +103,12 @@ async fn publish(node: &Running, tokens: &[u32]) {
         from: 0,
         renew: false,
     };
-    node.mesh().publish_one(store).await.unwrap().unwrap();
+    let published = node.mesh().publish_one(store).await.expect("running");
+    published.expect("a good publish");
 }
 
 fn depth(node: &Running, tokens: &[u32]) -> u32 {
-    let mut lookup = node.mesh().lookup().unwrap();
+    let mut lookup = node.mesh().lookup().expect("a free reader");
     lookup.prompt(tokens);
     let _ = lookup.read(Namespace::DEFAULT);
     lookup.matches().deepest()
