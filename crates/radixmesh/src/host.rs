@@ -111,15 +111,15 @@ impl Host {
                 purpose: "peers",
                 reason: error.to_string(),
             })?;
-        let mut table = Vec::new();
+        let (mut table, mut greeted) = (Vec::new(), None);
         if let Some(join) = &config.join {
-            table = match join::enter(&links, &config, join).await {
-                Ok(table) => table,
+            match join::enter(&links, &config, join).await {
+                Ok(welcome) => (table, greeted) = (welcome.records, Some(welcome.greeted)),
                 Err(error) => {
                     links.shutdown().await;
                     return Err(error);
                 }
-            };
+            }
             // The member that answered may know of a later life than this was to be.
             if let Some(inc) = own_life(&config, &table).filter(|inc| *inc != boot.inc) {
                 boot.inc = inc;
@@ -135,6 +135,7 @@ impl Host {
         let mut core = Core::new(node, inbox, record, &config);
         core.links = Some(links.clone());
         core.peers_changed = true;
+        core.standing.greeted.extend(greeted);
         let shared = Arc::new(Shared::new(core, config, roster));
         inbound.open(Arc::clone(&shared));
         shared.settle(&mut shared.core());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use node::wire::{Answer, Introduction, decode_answer, encode_introduction};
 use topology::Record;
-use transport::{ConnectError, HandshakeError, Links, RejectReason};
+use transport::{ConnectError, HandshakeError, Links, NodeId, RejectReason};
 
 use crate::config::{Config, Join};
 use crate::mesh::StartError;
@@ -54,12 +54,20 @@ impl Refused {
     }
 }
 
-/// Introduces this node to the member at `address`; returns everybody whom that one knows, this node among them.
+/// What came of an introduction that was answered.
+pub(crate) struct Welcome {
+    /// Everybody whom the member knows, this node among them.
+    pub(crate) records: Vec<Record>,
+    /// The address that was asked, and who is there.
+    pub(crate) greeted: (String, NodeId),
+}
+
+/// Introduces this node to the member at `address`.
 pub(crate) async fn introduce(
     links: &Links,
     config: &Config,
     address: &str,
-) -> Result<Vec<Record>, Refused> {
+) -> Result<Welcome, Refused> {
     let own = config.own();
     let request = encode_introduction(&Introduction {
         role: own.role,
@@ -70,7 +78,10 @@ pub(crate) async fn introduce(
     match decode_answer(&answer) {
         Ok(Answer::Welcome(records)) => {
             tracing::info!(%peer, members = records.len(), "introduced");
-            Ok(records)
+            Ok(Welcome {
+                records,
+                greeted: (address.to_owned(), peer.node),
+            })
         }
         Ok(Answer::Refused { retry: true, why }) => Err(Refused::Taken(why)),
         Ok(Answer::Refused { retry: false, why }) => Err(Refused::Never(why)),
@@ -85,12 +96,12 @@ pub(crate) async fn enter(
     links: &Links,
     config: &Config,
     join: &Join,
-) -> Result<Vec<Record>, StartError> {
+) -> Result<Welcome, StartError> {
     let deadline = tokio::time::Instant::now() + config.join_timeout;
     let mut pause = PAUSE_MIN;
     loop {
         let refused = match round(links, config, join).await {
-            Ok(records) => return Ok(records),
+            Ok(welcome) => return Ok(welcome),
             Err(refused) => refused,
         };
         let (rank, waited) = (config.me, config.join_timeout);
@@ -109,14 +120,14 @@ pub(crate) async fn enter(
 }
 
 /// Asks every address once, until one answers. What gives most hope of the refusals is returned.
-async fn round(links: &Links, config: &Config, join: &Join) -> Result<Vec<Record>, Refused> {
+async fn round(links: &Links, config: &Config, join: &Join) -> Result<Welcome, Refused> {
     let mut best = None;
     for address in &join.addresses {
         if *address == join.member.address {
             continue;
         }
         match introduce(links, config, address).await {
-            Ok(records) => return Ok(records),
+            Ok(welcome) => return Ok(welcome),
             // The others would say the same.
             Err(taken @ Refused::Taken(_)) => return Err(taken),
             Err(never @ Refused::Never(_)) => best = best.or(Some(never)),

@@ -1,7 +1,10 @@
 //! Finds out that the others know this node no longer, or that another process has its rank. A node that is alone and
-//! refused as unknown, or that joined and is alone for long, introduces itself again; one whose rank is taken for good
-//! ends. As long as anybody links with it, the others learn of it from there: an introduction would only cost it a life.
+//! refused as unknown, or that joined and is alone for long, introduces itself again; so does one that has forgotten the
+//! member it joined through, as after a long partition, for that one has forgotten it, too. One whose rank is taken for
+//! good ends. Whoever knows this node learns of it by itself: an introduction there would only cost it a life.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use node::Input;
@@ -10,9 +13,10 @@ use radix_core::time::Timestamp;
 use transport::{Links, NodeId, RejectReason, Rejection};
 
 use crate::clock;
+use crate::core::node_id;
 use crate::driver::Shared;
 use crate::ended::Ended;
-use crate::join::{Refused, introduce};
+use crate::join::{Refused, Welcome, introduce};
 
 /// Longest pause between two introductions.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -29,6 +33,8 @@ pub(crate) struct Standing {
     is_unknown: bool,
     /// Since when peers say that another process has the rank, and what they said; forgotten with every link that comes up.
     taken: Option<(Timestamp, String)>,
+    /// Addresses at which this node was welcomed, and who was there.
+    pub(crate) greeted: BTreeMap<String, NodeId>,
 }
 
 impl Standing {
@@ -38,6 +44,7 @@ impl Standing {
             alone_since: Some(now),
             is_unknown: false,
             taken: None,
+            greeted: BTreeMap::new(),
         }
     }
 
@@ -90,7 +97,7 @@ impl Standing {
 }
 
 /// Looks at the standing now and then, for as long as the node runs.
-pub(crate) async fn watch(shared: std::sync::Arc<Shared>, links: Links) {
+pub(crate) async fn watch(shared: Arc<Shared>, links: Links) {
     let config = &shared.config;
     let alone_max = config.heartbeat * u32::from(config.misses.max(1)) * ALONE;
     let mut pause = config.heartbeat;
@@ -98,7 +105,7 @@ pub(crate) async fn watch(shared: std::sync::Arc<Shared>, links: Links) {
     loop {
         tokio::time::sleep(pause).await;
         let now = clock::now();
-        let wants = {
+        let is_lost = {
             let mut core = shared.core();
             if let Some(why) = core.standing.taken_for(config.join_timeout, now) {
                 core.ended = Some(Ended::RankTaken { why });
@@ -107,19 +114,21 @@ pub(crate) async fn watch(shared: std::sync::Arc<Shared>, links: Links) {
             }
             core.standing.is_lost(config.join.is_some(), alone_max, now)
         };
-        if !wants {
-            pause = config.heartbeat;
-            continue;
-        }
-        let addresses = addresses(&shared);
+        let addresses = if is_lost {
+            everybody(&shared)
+        } else {
+            forgotten(&shared)
+        };
         let Some(address) = addresses.get(at % addresses.len().max(1)) else {
+            pause = config.heartbeat;
             continue;
         };
         at = at.wrapping_add(1);
         match introduce(&links, config, address).await {
-            Ok(records) => {
+            Ok(Welcome { records, greeted }) => {
                 let mut core = shared.core();
                 core.standing.is_unknown = false;
+                core.standing.greeted.extend([greeted]);
                 core.handle(Input::Table(records));
                 shared.settle(&mut core);
             }
@@ -132,8 +141,24 @@ pub(crate) async fn watch(shared: std::sync::Arc<Shared>, links: Links) {
     }
 }
 
-/// Whom to ask: those that were named for joining, then every member.
-fn addresses(shared: &Shared) -> Vec<String> {
+/// Where this node was welcomed by a member that it has forgotten meanwhile. An address may be spelled otherwise than
+/// its member does, so who was there counts.
+fn forgotten(shared: &Shared) -> Vec<String> {
+    let roster = shared.roster.load();
+    let knows = |node: NodeId| {
+        roster
+            .members
+            .iter()
+            .any(|member| node_id(member.rank) == node)
+    };
+    let core = shared.core();
+    let greeted = core.standing.greeted.iter();
+    let gone = greeted.filter(|(_, node)| !knows(**node));
+    gone.map(|(address, _)| address.clone()).collect()
+}
+
+/// Whom a node that is lost may ask: those that were named for joining, then every member.
+fn everybody(shared: &Shared) -> Vec<String> {
     let config = &shared.config;
     let own = &config.own().address;
     let named = config.join.iter().flat_map(|join| &join.addresses);
