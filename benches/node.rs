@@ -1,11 +1,12 @@
 //! A whole node without sockets: what one publish costs its owner, and one broadcast its receivers.
 
+use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use radixmesh::node::{Boot, Effect, Effects, Input, Node, NodeConfig, Publish};
+use radixmesh::node::{Boot, Effect, Effects, Input, Node, NodeConfig, Publish, wire};
 use radixmesh::radix_core::Fingerprint;
 use radixmesh::radix_core::id::{Incarnation, Namespace, Rank, SourceId, Tier};
 use radixmesh::radix_core::time::Timestamp;
-use radixmesh::topology::Role;
+use radixmesh::topology::{Message, Record, Role, Status};
 
 const PUBLISHES: u64 = 1_000;
 
@@ -22,7 +23,26 @@ fn node(rank: u16) -> Node {
         inc: Incarnation(1),
     };
     node.handle(Timestamp(0), up, &mut Effects::new());
+    let said = Input::Frame {
+        from: Rank(1 - rank),
+        bytes: alive(Rank(1 - rank)),
+    };
+    node.handle(Timestamp(0), said, &mut Effects::new());
     node
+}
+
+/// What a peer says first over a new link: that it lives.
+fn alive(rank: Rank) -> Bytes {
+    let record = Record {
+        inc: Incarnation(1),
+        status: Status::Alive,
+        ..Record::never_seen(rank, Role::Prefill, String::new())
+    };
+    let message = Message::Members {
+        records: vec![record],
+        all_of: None,
+    };
+    wire::encode(&wire::Frame::Topology(message)).1.to_bytes()
 }
 
 fn publishes(pages: u64) -> Vec<Publish> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use oplog::{Message, Priority};
 use radix_core::id::{Incarnation, OriginId, Rank, Seq};
 use radix_core::time::Timestamp;
-use topology::{IntroduceError, Output, Status};
+use topology::{ForgetError, IntroduceError, Output, Status};
 
 use crate::effect::{Effect, Effects, Event};
 use crate::input::{Input, PublishError};
@@ -53,7 +53,9 @@ impl Node {
     pub(crate) fn tell_position(&mut self, now: Timestamp) {
         let me = self.replica.me();
         let (_, seq) = self.replica.state().position(me.rank).unwrap_or_default();
-        self.tell(now, topology::Input::Position(me.inc, seq));
+        if self.told.replace((me.inc, seq)) != Some((me.inc, seq)) {
+            self.tell(now, topology::Input::Position(me.inc, seq));
+        }
     }
 
     pub(crate) fn topology_output(&mut self, now: Timestamp, output: Output, out: &mut Effects) {
@@ -138,9 +140,8 @@ impl Node {
             Input::Introduce { .. } => {
                 out.push(Effect::Introduced(Err(IntroduceError::Leaving)));
             }
-            Input::Forget { rank } => {
-                let error = topology::ForgetError::Unknown { rank: *rank };
-                out.push(Effect::ForgetAnswered(Err(error)));
+            Input::Forget { .. } => {
+                out.push(Effect::ForgetAnswered(Err(ForgetError::Leaving)));
             }
             Input::Tick
             | Input::Flush
@@ -161,7 +162,12 @@ impl Node {
         if self.readiness.is_ready() {
             return;
         }
-        let others = self.others();
+        // Once there is a goal nothing else counts; while it catches up a node gets the most frames.
+        let others = if self.readiness.has_goal() {
+            Vec::new()
+        } else {
+            self.others()
+        };
         let around = Surroundings {
             me: self.replica.me().rank,
             applied: &self.replica.version_vector(),

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use oplog::{Batch, Message, Output, Replica};
-use radix_core::id::{OriginId, Rank};
+use radix_core::id::{Incarnation, OriginId, Rank, Seq};
 use radix_core::mutation::{self, Mutation};
 use radix_core::time::Timestamp;
 use radix_core::{Index, Reader, TooManyReaders};
@@ -27,6 +27,8 @@ pub struct Node {
     pub(crate) readiness: Readiness,
     pub(crate) leave: Leave,
     pub(crate) lags: Lags,
+    /// The own position as the topology was last told.
+    pub(crate) told: Option<(Incarnation, Seq)>,
     check: RingCheck,
     counters: Counters,
     pub(crate) log_out: Vec<Output>,
@@ -68,6 +70,7 @@ impl Node {
             readiness: Readiness::new(now, config.cold_start, introduced),
             leave: Leave::default(),
             lags: Lags::default(),
+            told: None,
             check: RingCheck::new(config.check, now),
             counters: Counters::default(),
             log_out: Vec::new(),

@@ -126,6 +126,11 @@ impl Readiness {
         }
     }
 
+    /// Returns whether there is an offer to be reached.
+    pub(crate) fn has_goal(&self) -> bool {
+        self.target.is_some()
+    }
+
     /// Returns true when the node became Ready just now.
     // spec: WIRE-9
     pub(crate) fn check(&mut self, now: Timestamp, around: &Surroundings<'_>) -> bool {

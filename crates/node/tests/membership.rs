@@ -236,6 +236,8 @@ fn a_node_that_left_answers_nothing_but_refusals() {
     assert_eq!(answer.published, Some(Err(PublishError::Left)));
     let answer = rig.handle(Rank(1), introduce(5, "h:1"));
     assert_eq!(answer.introduced, Some(Err(IntroduceError::Leaving)));
+    let answer = rig.handle(Rank(1), Input::Forget { rank: Rank(0) });
+    assert_eq!(answer.forgotten, Some(Err(ForgetError::Leaving)));
 }
 
 #[test]

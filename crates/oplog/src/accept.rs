@@ -191,6 +191,7 @@ impl<S: State> Replica<S> {
             return;
         };
         remote.restart();
+        remote.fetch.rebase();
         remote.repaired = Some(now);
         self.state.reset(origin, Seq::ZERO);
         self.sessions.drop_rank(origin.rank);

@@ -36,7 +36,6 @@ impl Assembly {
         let within = u64::from(head.chunks) * SNAPSHOT_CHUNK_BYTES_MAX as u64;
         if !(1..=SNAPSHOT_CHUNKS_MAX).contains(&head.chunks)
             || !(1..=SEQ_MAX).contains(&head.seq.0)
-            || head.base >= head.seq
             || head.bytes > within
             || (head.bytes > 0 && head.bytes < u64::from(head.chunks))
         {

@@ -146,8 +146,6 @@ pub enum Event {
 pub enum SnapshotFault {
     /// Larger than the limit, or than the room that other snapshots leave.
     TooLarge,
-    /// It tells the changes behind a place that this replica has not come to. State unchanged.
-    Base,
     /// Head and chunks contradict each other or a limit. State unchanged.
     Malformed,
     /// The runs hold another number of copies than the head says. State unchanged.

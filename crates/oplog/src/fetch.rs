@@ -77,6 +77,16 @@ impl Fetch {
         self.rounds = 0;
     }
 
+    /// Notes that the log is empty again: net changes of what it was are of no use.
+    pub(crate) fn rebase(&mut self) {
+        if self
+            .assembly()
+            .is_some_and(|assembly| assembly.head.base > Seq::ZERO)
+        {
+            self.stage = Stage::Idle;
+        }
+    }
+
     /// Begins another round; returns how many were in vain.
     pub(crate) fn end_round(&mut self) -> u32 {
         self.tried.clear();

@@ -46,11 +46,9 @@ impl<S: State> Replica<S> {
         else {
             return;
         };
-        if *peer != from || head.seq <= remote.seq {
+        // A base beyond what is here was asked for before the log was emptied, or by the life before.
+        if *peer != from || head.seq <= remote.seq || head.base > remote.seq {
             return;
-        }
-        if head.base > remote.seq {
-            return self.reject(now, from, head, SnapshotFault::Base, out);
         }
         match assembly {
             Some(current) if current.session == chunk.session && current.head == head => {}

@@ -1,4 +1,4 @@
-//! Runs a few seeds and prints what they reached: `cargo run --release -p sim --example seeds -- [FIRST] [COUNT] [NODES]`.
+//! Runs a few seeds and prints what they reached: `cargo run --release -p sim --example seeds -- [FIRST] [COUNT] [NODES] [TRACE]`.
 
 use sim::{Reached, SimConfig};
 
@@ -12,12 +12,16 @@ fn main() {
         .next()
         .and_then(|nodes| u16::try_from(nodes).ok())
         .unwrap_or(5);
+    let trace = args
+        .next()
+        .and_then(|events| usize::try_from(events).ok())
+        .unwrap_or(50);
     let mut reached = Reached::default();
     let (mut failures, mut events, mut worst_ns) = (0, 0, 0);
     for seed in first..first + count {
         match sim::run(SimConfig {
             nodes,
-            trace: count == 1,
+            trace: if count == 1 { trace } else { 0 },
             ..SimConfig::new(seed)
         }) {
             Ok(report) => {

@@ -52,6 +52,7 @@ impl World {
         }
         self.effects = effects;
         self.slots[node].note_view(self.now);
+        self.check_farewells(node)?;
         if self.config.checks {
             self.check_positions(node, logged)?;
         }
@@ -159,10 +160,7 @@ impl World {
                 }
                 Ok(Frame::Log(oplog::Message::Batch(_))) => Cargo::Ops,
                 Ok(
-                    Frame::Log(_)
-                    | Frame::Readiness { .. }
-                    | Frame::Topology(_)
-                    | Frame::Check(_),
+                    Frame::Log(_) | Frame::Readiness { .. } | Frame::Topology(_) | Frame::Check(_),
                 ) => Cargo::Other,
                 Err(error) => {
                     return Err(Violation::Alarm {
@@ -332,7 +330,10 @@ impl World {
             TopologyEvent::Suspected { .. } => &mut reached.members_suspected,
             TopologyEvent::Refuted { .. } => &mut reached.suspicions_refuted,
             TopologyEvent::Died { .. } => &mut reached.members_died,
-            TopologyEvent::Left { .. } => &mut reached.members_left,
+            TopologyEvent::Left { rank, inc } => {
+                self.farewells.push((*rank, *inc));
+                &mut reached.members_left
+            }
             TopologyEvent::Slow { .. } => return true,
             TopologyEvent::CaughtUp { .. } => &mut reached.members_caught_up,
             TopologyEvent::Doubt { .. } => &mut reached.doubts,

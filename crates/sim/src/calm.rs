@@ -25,12 +25,19 @@ impl World {
         self.hash.words([8, self.now.0]);
         self.draw_outsiders();
         let hosts = self.slots.len();
-        for other in (0..hosts).filter(|node| !self.home.contains(node)).collect::<Vec<_>>() {
+        for other in (0..hosts)
+            .filter(|node| !self.home.contains(node))
+            .collect::<Vec<_>>()
+        {
             self.kill(other);
             self.slots[other].retired = true;
         }
         let homes = self.home.clone();
-        let core: Vec<usize> = homes.iter().copied().filter(|node| self.is_core(*node)).collect();
+        let core: Vec<usize> = homes
+            .iter()
+            .copied()
+            .filter(|node| self.is_core(*node))
+            .collect();
         for &node in &core {
             self.links.calm_down(node);
         }
@@ -42,7 +49,9 @@ impl World {
             }
         }
         if let Some((from, to)) = self.one_way {
-            if core.len() >= 3 && self.is_core(from) && self.is_core(to) {
+            // Where members move, whoever hears nobody does not learn where they are: no link, no core.
+            let is_link = core.len() >= 3 && self.is_core(from) && self.is_core(to);
+            if is_link && !self.profile.has_churn() {
                 self.links.deafen(from, to);
             } else {
                 self.one_way = None;

@@ -214,11 +214,34 @@ impl World {
                 return Err(found(rank, format!("{} copies", index.copies(rank))));
             }
         }
-        for member in life.node.members().iter().filter(|member| member.rank != slot.rank) {
+        for member in life
+            .node
+            .members()
+            .iter()
+            .filter(|member| member.rank != slot.rank)
+        {
             let floor = vector.entry(member.rank).floor;
             if member.life != Incarnation(0) && member.life <= floor {
-                let what = format!("its record of incarnation {}: {}", member.life, member.status);
+                let what = format!(
+                    "its record of incarnation {}: {}",
+                    member.life, member.status
+                );
                 return Err(found(member.rank, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Who said goodbye is forgotten at once and for ever.
+    pub(crate) fn check_farewells(&mut self, node: usize) -> Result<(), Violation> {
+        while let Some((rank, inc)) = self.farewells.pop() {
+            let slot = &self.slots[node];
+            let Some(life) = &slot.life else { continue };
+            let entry = life.node.replica().version_vector().entry(rank);
+            if entry.floor < inc {
+                let what = format!("incarnation {inc}, which left, with floor {}", entry.floor);
+                let at = slot.rank;
+                return Err(Violation::Forgotten { at, rank, what });
             }
         }
         Ok(())
@@ -531,7 +554,29 @@ impl World {
                 return Some((node, "has another view than the first of the core".into()));
             }
         }
-        core().find_map(|node| Some((node, self.hidden_from(node)?)))
+        let hidden = core().find_map(|node| Some((node, self.hidden_from(node)?)));
+        hidden.or_else(|| self.first_floor())
+    }
+
+    /// Returns the first node of the core that forgot something else than the first of it.
+    fn first_floor(&self) -> Option<(usize, String)> {
+        let floors = |node: usize| {
+            let life = self.slots[node].life.as_ref();
+            let vector = life.map(|life| life.node.replica().version_vector());
+            let entries = vector.into_iter().flat_map(|vector| vector.0);
+            let floors = entries.filter(|(_, entry)| entry.floor != Incarnation(0));
+            floors
+                .map(|(rank, entry)| (rank, entry.floor))
+                .collect::<Vec<_>>()
+        };
+        let mut core = self.home.iter().copied().filter(|node| self.is_core(*node));
+        let first = floors(core.next()?);
+        core.find(|node| floors(*node) != first).map(|node| {
+            (
+                node,
+                format!("forgot {:?}, the first {first:?}", floors(node)),
+            )
+        })
     }
 
     fn hidden_from(&self, node: usize) -> Option<String> {
@@ -542,16 +587,18 @@ impl World {
             let member = members.iter().find(|member| member.rank == rank);
             let status = member.map(|member| member.status);
             if self.is_core(home) {
-                // Who does not hear a member may not know it to be Ready.
-                let hears = !self.links.is_deaf(home, node);
+                // Who does not hear a member may not know it to be Ready; who is not heard by it is not told again.
+                let hears = !self.links.is_deaf(home, node) && !self.links.is_deaf(node, home);
                 let inc = self.slots[home].life.as_ref().map(|life| life.origin.inc);
-                if !member.is_some_and(|member| {
-                    (member.routable() || !hears) && Some(member.life) == inc
-                }) {
+                if !member
+                    .is_some_and(|member| (member.routable() || !hears) && Some(member.life) == inc)
+                {
                     return Some(format!("believes of rank {rank}: {member:?}"));
                 }
             } else if self.is_gone_for_good(home) && status.is_some_and(Status::in_view) {
-                return Some(format!("believes of rank {rank}, which is gone: {member:?}"));
+                return Some(format!(
+                    "believes of rank {rank}, which is gone: {member:?}"
+                ));
             }
         }
         None

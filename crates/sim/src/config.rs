@@ -25,8 +25,9 @@ pub struct SimConfig {
     pub hop: Option<Hop>,
     /// Whether the checkers look. Default true; without them only the nodes' own time passes.
     pub checks: bool,
-    /// Keep the last events as text, for a failure to show. Default false; it costs time and changes nothing else.
-    pub trace: bool,
+    /// How many of the last events are kept as text, for a failure to show. Default 0; it costs time and changes
+    /// nothing else.
+    pub trace: usize,
 }
 
 impl SimConfig {
@@ -43,7 +44,7 @@ impl SimConfig {
             faults: true,
             hop: None,
             checks: true,
-            trace: false,
+            trace: 0,
         }
     }
 

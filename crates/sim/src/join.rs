@@ -38,13 +38,12 @@ impl Join {
         }
     }
 
-    /// The link to a peer is gone.
+    /// The link to a peer is gone. What it said of itself stays: others may reach it.
     pub(crate) fn lost(&mut self, peer: Rank) {
-        self.ready.retain(|known| *known != peer);
         self.offers.retain(|(known, _)| *known != peer);
     }
 
-    /// Returns whether no linked peer that takes part said to be Ready.
+    /// Returns whether no peer that takes part said to be Ready.
     pub(crate) fn is_cold(&self, takes_part: impl Fn(Rank) -> bool) -> bool {
         !self.ready.iter().any(|rank| takes_part(*rank))
     }

@@ -31,9 +31,6 @@ pub const EACH_LOG_NODES_MAX: usize = 16;
 /// Questions that each node must answer rightly at the end.
 pub const FINAL_QUESTIONS: usize = 48;
 
-/// Events that a failure shows, when asked to.
-pub const TRACE_EVENTS: usize = 50;
-
 /// After the logs agree, for each node: how long it may take until everybody knows that everybody is Ready.
 /// What a node says about itself is repeated to one random peer at a time, so it is a matter of chance.
 /// Unit: virtual seconds.

@@ -57,11 +57,18 @@ impl World {
             return Ok(());
         }
         let (rank, me) = (slot.rank, inc);
+        if slot.paused_until > self.now {
+            if slot.paused_until.0 < u64::MAX {
+                self.introduce_soon(node, inc, since);
+            }
+            return Ok(());
+        }
         let Some(contact) = self.contact(node) else {
             self.introduce_soon(node, inc, since);
             return Ok(());
         };
-        self.hash.words([20, node as u64, contact as u64, self.now.0]);
+        self.hash
+            .words([20, node as u64, contact as u64, self.now.0]);
         let input = Input::Introduce {
             rank,
             role: role(rank),
@@ -104,17 +111,16 @@ impl World {
     fn contact(&mut self, node: usize) -> Option<usize> {
         let hosts = self.slots.len();
         let first = self.chance.usize(..hosts);
-        (first..first + hosts).map(|host| host % hosts).find(|host| {
-            let slot = &self.slots[*host];
-            let answers = slot.rank != self.slots[node].rank
-                && slot.life.as_ref().is_some_and(|life| life.node.is_ready())
-                && slot.free_at() <= self.now;
-            let way = |from, to| !self.links.is_deaf(from, to);
-            answers
-                && !self.links.is_cut(node, *host)
-                && way(node, *host)
-                && way(*host, node)
-        })
+        (first..first + hosts)
+            .map(|host| host % hosts)
+            .find(|host| {
+                let slot = &self.slots[*host];
+                let answers = slot.rank != self.slots[node].rank
+                    && slot.life.as_ref().is_some_and(|life| life.node.is_ready())
+                    && slot.free_at() <= self.now;
+                let way = |from, to| !self.links.is_deaf(from, to);
+                answers && !self.links.is_cut(node, *host) && way(node, *host) && way(*host, node)
+            })
     }
 
     fn welcome(
@@ -147,7 +153,9 @@ impl World {
         if !self.profile.has_churn() {
             return;
         }
-        let at = self.now.after(Duration::from_millis(self.chance.u64(300..2_000)));
+        let at = self
+            .now
+            .after(Duration::from_millis(self.chance.u64(300..2_000)));
         let slot = &mut self.slots[node];
         let Some(life) = &slot.life else { return };
         if slot.introduces_at.is_some() || slot.left {
@@ -255,6 +263,17 @@ impl World {
         self.reached.goodbyes += 1;
         self.slots[node].left = true;
         self.queue.push(self.now, Event::Single { node });
+        if self.calm_since.is_some() && self.is_core(node) {
+            // Told to leave when it was not known yet that it belongs to the core.
+            let (rebirth, again) = (Rebirth::Proper, 0);
+            let soon = self.now.after(Duration::from_millis(100));
+            let restart = Event::Restart {
+                node,
+                rebirth,
+                again,
+            };
+            self.queue.push(soon, restart);
+        }
     }
 
     pub(crate) fn leave(
@@ -327,7 +346,10 @@ impl World {
             return Ok(());
         };
         let links = (0u16..).zip(&told.links);
-        let Some(from) = links.filter_map(|(rank, link)| link.map(|_| Rank(rank))).next() else {
+        let Some(from) = links
+            .filter_map(|(rank, link)| link.map(|_| Rank(rank)))
+            .next()
+        else {
             return Ok(());
         };
         if self.slots[at].free_at() > self.now || accused.origin.rank == self.slots[at].rank {

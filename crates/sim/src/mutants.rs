@@ -108,7 +108,10 @@ pub fn all() -> Vec<Mutant> {
         ("suspicion-never-ends", Mutation::SuspicionNeverEnds),
         ("left-not-final", Mutation::LeftNotFinal),
         ("old-address-kept", Mutation::OldAddressKept),
-        ("stable-view-with-a-differing-member", Mutation::DifferingViewIgnored),
+        (
+            "stable-view-with-a-differing-member",
+            Mutation::DifferingViewIgnored,
+        ),
     ];
     let tampers = tampers.map(|(name, tamper)| (name, How::Tamper(tamper)));
     let misdeeds = misdeeds.map(|(name, misdeed)| (name, How::Misdeed(misdeed)));

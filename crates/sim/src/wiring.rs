@@ -181,9 +181,7 @@ impl World {
         match wire::decode(bytes) {
             Ok(Frame::Readiness { ready }) => join.said(from, ready),
             Ok(Frame::Log(Message::Offer { vector, .. })) => join.offered(from, vector),
-            Ok(
-                Frame::Log(_) | Frame::Broadcast { .. } | Frame::Topology(_) | Frame::Check(_),
-            )
+            Ok(Frame::Log(_) | Frame::Broadcast { .. } | Frame::Topology(_) | Frame::Check(_))
             | Err(_) => {}
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fastrand::Rng;
 use node::{Effects, Input};
-use radix_core::id::{OriginId, Rank};
+use radix_core::id::{Incarnation, OriginId, Rank};
 use radix_core::time::Timestamp;
 use rustc_hash::FxHashMap;
 use topology::{IntroduceError, Record};
@@ -87,6 +87,8 @@ pub struct World {
     /// Ranks that the effects of the input at hand name.
     pub(crate) touched: Vec<Rank>,
     pub(crate) visits: Visits,
+    /// Goodbyes that the node at hand took note of: they must be forgotten at once.
+    pub(crate) farewells: Vec<(Rank, Incarnation)>,
     /// The last events as text.
     pub(crate) trace: VecDeque<String>,
     /// When the faults ended.
@@ -160,6 +162,7 @@ impl World {
             events: 0,
             effects: Effects::new(),
             touched: Vec::new(),
+            farewells: Vec::new(),
             visits: Visits::new(hosts),
             trace: VecDeque::new(),
             calm_since: None,
@@ -481,10 +484,10 @@ impl World {
 
     /// Keeps a line for the trace of a failure.
     pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
-        if !self.config.trace {
+        if self.config.trace == 0 {
             return;
         }
-        if self.trace.len() == limits::TRACE_EVENTS {
+        if self.trace.len() >= self.config.trace {
             self.trace.pop_front();
         }
         let (event, ms) = (self.events, self.now.0 as f64 / 1e6);

@@ -4,7 +4,7 @@ use sim::{Reached, Report, SimConfig};
 
 fn run(config: &SimConfig) -> Report {
     match sim::run(SimConfig {
-        trace: true,
+        trace: 50,
         ..config.clone()
     }) {
         Ok(report) => report,
@@ -67,10 +67,7 @@ fn equal_seeds_give_equal_runs_and_others_do_not() {
     let config = SimConfig::new(7);
     let first = run(&config);
     assert_eq!(first, run(&config));
-    let quiet = sim::run(SimConfig {
-        trace: false,
-        ..config
-    });
+    let quiet = sim::run(SimConfig { trace: 0, ..config });
     assert_eq!(
         Ok(&first),
         quiet.as_ref(),

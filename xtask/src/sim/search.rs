@@ -44,9 +44,9 @@ pub(crate) struct Options {
     /// Threads that run seeds.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
-    /// Show the last events before each failure.
-    #[arg(long)]
-    trace: bool,
+    /// Show the last events before each failure; how many.
+    #[arg(long, value_name = "EVENTS", num_args = 0..=1, default_value_t = 0, default_missing_value = "50")]
+    trace: usize,
     /// Fail, too, when a fault never happened or a node never did what the search should see.
     #[arg(long)]
     cover: bool,

@@ -285,15 +285,6 @@ fn changes_that_are_none_are_rejected_before_they_change_anything() {
         chunk.head.bytes = bytes.len() as u64;
         chunk.bytes = bytes.into();
     };
-    check(&|chunk| chunk.head.base = Seq(11), SnapshotFault::Base);
-    check(
-        &|chunk| chunk.head.base = chunk.head.seq,
-        SnapshotFault::Base,
-    );
-    check(
-        &|chunk| chunk.head.base = Seq(u64::MAX),
-        SnapshotFault::Base,
-    );
     check(&|chunk| chunk.head.base = Seq(3), SnapshotFault::Malformed);
     check(&|chunk| chunk.head.base = Seq(0), SnapshotFault::Malformed);
     check(&|chunk| chunk.head.copies -= 1, SnapshotFault::Count);
@@ -309,6 +300,28 @@ fn changes_that_are_none_are_rejected_before_they_change_anything() {
     check(&|chunk| put(chunk, many.clone()), SnapshotFault::Malformed);
     // Nothing at all died or was born.
     check(&|chunk| put(chunk, vec![0, 0]), SnapshotFault::Count);
+}
+
+/// They may be late: asked for before a restart of this rank, or before the log was emptied.
+#[test]
+fn changes_behind_a_place_that_is_not_here_are_ignored() {
+    for base in [11, 211, u64::MAX] {
+        let (mut chunk, mut node) = asked_for_changes();
+        let before = node.replica.digests(rank(0));
+        chunk.head.base = Seq(base);
+        assert_eq!(node.handle(200, 0, Message::Snapshot(chunk.clone())), []);
+        assert_eq!(node.replica.digests(rank(0)), before);
+        assert_eq!(pull(&tick_until_sent(&mut node, 500).1), [(5, 11)]);
+        chunk.head.base = Seq(10);
+        assert_eq!(
+            node.handle(500, 0, Message::Snapshot(chunk.clone())),
+            [],
+            "not asked"
+        );
+        let out = node.handle(500, 5, Message::Snapshot(chunk));
+        assert_eq!(events(&out).len(), 1, "whoever is asked may say it");
+        assert_eq!(node.seq(0), 211);
+    }
 }
 
 #[test]
@@ -348,11 +361,11 @@ fn changes_are_not_put_onto_a_log_that_was_emptied_meanwhile() {
     churn(&mut net, 100);
     net.wires.clear();
     let now = net.now;
-    let pull = Message::Pull {
+    let question = Message::Pull {
         origin: origin(0, 1),
         from: Seq(11),
     };
-    let window = chunks(&net.node(0).handle(now, 1, pull));
+    let window = chunks(&net.node(0).handle(now, 1, question));
     let mut node = Node::new(origin(1, 1), eager());
     node.handle(0, 0, Message::Batch(batch(origin(0, 1), 1, &ops(10))));
     node.handle(0, 0, offer(0, 1, 210, 0));
@@ -364,15 +377,12 @@ fn changes_are_not_put_onto_a_log_that_was_emptied_meanwhile() {
     let wrong = Op::Checkpoint { chain: 1, set: 1 };
     node.handle(300, 0, Message::Batch(batch(origin(0, 1), 11, &[wrong])));
     assert_eq!((node.seq(0), node.copies(0)), (0, 0), "repair");
-    let out = node.handle(301, 0, Message::Snapshot(window[1].clone()));
-    assert!(matches!(
-        events(&out)[..],
-        [Event::SnapshotRejected {
-            reason: SnapshotFault::Base,
-            ..
-        }]
-    ));
+    assert_eq!(
+        node.handle(301, 0, Message::Snapshot(window[1].clone())),
+        []
+    );
     assert_eq!((node.seq(0), node.copies(0)), (0, 0));
+    assert_eq!(pull(&tick_until_sent(&mut node, 350).1), [(0, 1)]);
 }
 
 /// OPLOG-16: however often a pull is doubled, what it brings and what it costs is bounded.
