@@ -60,7 +60,15 @@ impl Node {
 
     pub(crate) fn topology_output(&mut self, now: Timestamp, output: Output, out: &mut Effects) {
         match output {
-            Output::Send { to, message } => self.send(to, &Frame::Topology(message), out),
+            Output::Send { to, message } => {
+                // With whom nothing is exchanged, that is told with each probe: it may hear though it is not heard.
+                let is_probe = matches!(&message, topology::Message::Heartbeat(beat) if beat.echo);
+                let is_direct = |member: topology::MemberView<'_>| member.is_direct();
+                if is_probe && !self.topology.member(to).is_some_and(is_direct) {
+                    self.send(to, &self.readiness_frame(), out);
+                }
+                self.send(to, &Frame::Topology(message), out);
+            }
             Output::Exchange { with } => {
                 // Said again and again, for the one time it was lost; before the offer, which may be joined from.
                 self.send(with, &self.readiness_frame(), out);
@@ -70,7 +78,10 @@ impl Node {
                 };
                 self.send(with, &Frame::Log(offer), out);
             }
-            Output::StatusChanged { rank, .. } => {
+            Output::StatusChanged { rank, status, .. } => {
+                if !status.in_view() {
+                    self.readiness.peer_down(rank);
+                }
                 let lives = |member: topology::MemberView<'_>| {
                     member.inc != Incarnation(0) && member.status != Status::Left
                 };

@@ -26,9 +26,13 @@ pub(crate) struct Readiness {
     /// When it begins without living members that cannot be heard, too; None once that time has come.
     late_deadline: Option<Timestamp>,
     peers: BTreeMap<Rank, Peer>,
-    /// What must be reached, and whose offer it was.
-    target: Option<(Rank, VersionVector)>,
+    /// The first offer of each Ready peer. One of them must be reached; which one is not known beforehand, since a
+    /// peer may stand still with ops that nobody else has.
+    targets: BTreeMap<Rank, VersionVector>,
 }
+
+/// Peers whose offers a joining node remembers. More would help nobody.
+const TARGETS_MAX: usize = 8;
 
 /// What is known of a peer's readiness.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +69,7 @@ impl Readiness {
             deadline: (!introduced).then(|| now.after(cold_start)),
             late_deadline: Some(late_deadline),
             peers: BTreeMap::new(),
-            target: None,
+            targets: BTreeMap::new(),
         }
     }
 
@@ -100,7 +104,12 @@ impl Readiness {
             Some(known) if known.word.is_some() => known.linked = false,
             Some(_) | None => drop(self.peers.remove(&peer)),
         }
-        self.target.take_if(|(from, _)| *from == peer);
+        self.targets.remove(&peer);
+    }
+
+    /// Who is down for the cluster has no say in what must be reached, though its link may be open.
+    pub(crate) fn peer_down(&mut self, peer: Rank) {
+        self.targets.remove(&peer);
     }
 
     /// What a member said in a life that is over counts no more.
@@ -121,14 +130,14 @@ impl Readiness {
 
     /// The first offer of a Ready peer is what must be reached; later ones would move the goal for ever.
     pub(crate) fn offered(&mut self, peer: Rank, vector: &VersionVector) {
-        if !self.ready && self.target.is_none() && self.is_peer_ready(peer) {
-            self.target = Some((peer, vector.clone()));
+        if !self.ready && self.targets.len() < TARGETS_MAX && self.is_peer_ready(peer) {
+            self.targets.entry(peer).or_insert_with(|| vector.clone());
         }
     }
 
     /// Returns whether there is an offer to be reached.
     pub(crate) fn has_goal(&self) -> bool {
-        self.target.is_some()
+        !self.targets.is_empty()
     }
 
     /// Returns true when the node became Ready just now.
@@ -139,11 +148,11 @@ impl Readiness {
         }
         self.deadline.take_if(|at| *at <= now);
         self.late_deadline.take_if(|at| *at <= now);
-        self.ready = match &self.target {
-            Some((_, target)) => {
-                lacking(target, around).next().is_none() || mutation::is_on(Mutation::ReadyAtOnce)
-            }
-            None => self.begins_cold(around),
+        let reached = |target: &VersionVector| lacking(target, around).next().is_none();
+        self.ready = if self.targets.is_empty() {
+            self.begins_cold(around)
+        } else {
+            self.targets.values().any(reached) || mutation::is_on(Mutation::ReadyAtOnce)
         };
         self.ready
     }
@@ -168,7 +177,7 @@ impl Readiness {
 
     /// Returns why the node is not Ready.
     pub(crate) fn reason(&self, around: &Surroundings<'_>) -> NotReady {
-        if let Some((from, target)) = &self.target {
+        if let Some((from, target)) = self.targets.first_key_value() {
             let logs = lacking(target, around).map(|(rank, _)| rank).collect();
             return NotReady::CatchingUp { from: *from, logs };
         }
@@ -399,6 +408,22 @@ mod tests {
         have = vector(&[(1, 1, 7, 0)]);
         assert!(check(&mut readiness, 1, &have, &others));
         assert_eq!(readiness.next_deadline(), None);
+    }
+
+    // spec: WIRE-9
+    #[test]
+    fn a_peer_that_stands_still_with_ops_of_its_own_does_not_keep_a_node_from_joining() {
+        let others = [other(1, Status::Alive), other(2, Status::Alive)];
+        let mut readiness = begun(&[(1, Some(true)), (2, Some(true))]);
+        readiness.offered(Rank(1), &vector(&[(1, 1, 9, 0)]));
+        readiness.offered(Rank(2), &vector(&[(1, 1, 5, 0)]));
+        assert!(!check(&mut readiness, 1, &vector(&[(1, 1, 4, 0)]), &others));
+        let have = vector(&[(1, 1, 5, 0)]);
+        assert!(check(&mut readiness, 1, &have, &others), "as rank 2 was");
+        let mut readiness = begun(&[(1, Some(true))]);
+        readiness.offered(Rank(1), &vector(&[(1, 1, 9, 0)]));
+        readiness.peer_down(Rank(1));
+        assert!(!readiness.has_goal());
     }
 
     #[test]

@@ -587,8 +587,8 @@ impl World {
             let member = members.iter().find(|member| member.rank == rank);
             let status = member.map(|member| member.status);
             if self.is_core(home) {
-                // Who does not hear a member may not know it to be Ready; who is not heard by it is not told again.
-                let hears = !self.links.is_deaf(home, node) && !self.links.is_deaf(node, home);
+                // Who does not hear a member may not know it to be Ready.
+                let hears = !self.links.is_deaf(home, node);
                 let inc = self.slots[home].life.as_ref().map(|life| life.origin.inc);
                 if !member
                     .is_some_and(|member| (member.routable() || !hears) && Some(member.life) == inc)

@@ -180,6 +180,7 @@ impl World {
                 ..topology::Config::with_seeds(me.rank, seeds)
             },
             check: self.profile.check,
+            cold_start: self.profile.cold_start,
             log: self.profile.log.clone(),
             index: IndexConfig {
                 readers_max: 1,

@@ -116,7 +116,7 @@ impl World {
             .find(|host| {
                 let slot = &self.slots[*host];
                 let answers = slot.rank != self.slots[node].rank
-                    && slot.life.as_ref().is_some_and(|life| life.node.is_ready())
+                    && slot.life.is_some()
                     && slot.free_at() <= self.now;
                 let way = |from, to| !self.links.is_deaf(from, to);
                 answers && !self.links.is_cut(node, *host) && way(node, *host) && way(*host, node)

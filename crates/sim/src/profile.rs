@@ -63,6 +63,7 @@ pub(crate) struct Profile {
     pub(crate) detection_ns_max: u64,
     pub(crate) log: oplog::Config,
     pub(crate) heartbeat: Duration,
+    pub(crate) cold_start: Duration,
     pub(crate) workload: Manners,
 }
 
@@ -159,6 +160,8 @@ impl Profile {
             detection_ns_max: *pick(random, &[50_000_000, 500_000_000, 3_000_000_000]),
             log: log(random),
             heartbeat: Duration::from_millis(*pick(random, &[250, 500, 1_000])),
+            // A node waits four times as long for living members that say nothing.
+            cold_start: Duration::from_millis(*pick(random, &[500, 1_000])),
             workload: manners(random),
         }
     }

@@ -21,7 +21,8 @@ impl World {
         // Spread over the time that is left, so that publishing ends when the faults end.
         let time_left = (self.config.fault_ms * 1_000_000).saturating_sub(self.now.0);
         let gap = time_left * mean / u64::from(left);
-        let gap = self.workload.u64(0..=gap * 19 / 10);
+        // Never none: nobody may be awake for long.
+        let gap = self.workload.u64(0..=gap * 19 / 10).max(1_000);
         self.queue
             .push(self.now.after(Duration::from_nanos(gap)), Event::Publish);
         let burst = self
