@@ -12,9 +12,9 @@ use frames::{Input, forged, kinds, whole};
 use network::{Network, Reached};
 use node::wire;
 
-/// What decoding may hold for each byte, and besides: a list's claimed length is believed up to 1 MiB.
+/// What decoding may hold for each byte, and besides: a list's claimed length is not believed.
 const HELD_PER_BYTE_MAX: usize = 64;
-const HELD_MAX: usize = 1 << 20;
+const HELD_MAX: usize = 4 << 10;
 /// Inputs of a script, in bytes.
 const SCRIPT_BYTES_MAX: usize = 1_500;
 

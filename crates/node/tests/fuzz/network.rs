@@ -20,9 +20,9 @@ const WIRES_MAX: usize = 64;
 const EFFECTS_MAX: usize = 4_096;
 /// The largest frame that a link carries.
 const FRAME_BYTES_MAX: usize = 1 << 20;
-/// What one input may make a node hold, for each byte of it and besides. A list's claimed length is believed up to 1 MiB.
+/// What one input may make a node hold, for each byte of it and besides. The table of a snapshot's chunks is 512 KiB.
 const HELD_PER_BYTE_MAX: usize = 256;
-const HELD_MAX: usize = 4 << 20;
+const HELD_MAX: usize = 1 << 20;
 
 pub(crate) struct Network {
     nodes: Vec<Node>,

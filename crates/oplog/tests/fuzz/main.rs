@@ -7,7 +7,9 @@ mod heap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use oplog::limits::{BATCH_OPS_MAX, OP_PAGES_MAX, OP_RANGES_MAX, PATH_PAGES_MAX};
+use oplog::limits::{
+    BATCH_OPS_MAX, OP_PAGES_MAX, OP_RANGES_MAX, PATH_PAGES_MAX, SNAPSHOT_CHUNKS_MAX,
+};
 use oplog::{
     ApplyError, Batch, Config, Entry, Event, Insert, Message, Op, Output, Pages, Parent, Replica,
     SnapshotChunk, SnapshotHead, State, VersionVector,
@@ -21,8 +23,10 @@ use radix_core::{Index, IndexConfig, SnapshotDelta, SnapshotRun};
 
 /// What a call may hold for each byte it is handed: an op of two bytes is kept decoded, and lists grow by doubling.
 const HELD_PER_BYTE_MAX: usize = 256;
-/// What it may hold besides. A list's claimed length is believed up to 1 MiB, and a snapshot's chunks have a table.
-const HELD_MAX: usize = 2 << 20;
+/// What it may hold besides.
+const HELD_MAX: usize = 16 << 10;
+/// The table of a snapshot's chunks, which its first chunk makes.
+const TABLE_BYTES_MAX: usize = SNAPSHOT_CHUNKS_MAX as usize * size_of::<Bytes>();
 
 const ORIGIN: OriginId = OriginId {
     rank: Rank(1),
@@ -387,7 +391,7 @@ fn check_snapshot(bytes: &[u8]) -> bool {
         chunks.push(chunks[usize::from(order) % chunks.len()].clone());
     }
     let mut out = Vec::new();
-    let limit = HELD_MAX + HELD_PER_BYTE_MAX * bytes.len();
+    let limit = HELD_MAX + TABLE_BYTES_MAX + HELD_PER_BYTE_MAX * bytes.len();
     for chunk in chunks {
         let ((), held) = heap::measured(|| {
             replica.handle(now, Rank(1), Message::Snapshot(chunk), &mut out);
