@@ -1,6 +1,8 @@
 //! Every limit of this crate that is part of the protocol. What an operator may tune is in
 //! [`Config`](crate::Config); what both sides of a link must agree on is here.
 
+use std::time::Duration;
+
 /// Pages of one insert op. Fits a `u16` index.
 pub const OP_PAGES_MAX: usize = 16_384;
 /// Pages of a spelled-out [`Parent::Path`](crate::Parent::Path).
@@ -27,6 +29,8 @@ pub const READY_BATCHES_MAX: usize = 256;
 pub const PEERS_AHEAD_MAX: usize = 8;
 /// Times the pull delay that a log which came in order so far is waited for. It is late rather than lost.
 pub(crate) const PATIENCE: u32 = 5;
+/// What the answer to a pull may take longer for each op that lacks, up to the longest back-off.
+pub(crate) const PULL_ANSWER_PER_OP: Duration = Duration::from_micros(10);
 /// Rounds over all known peers after which a pull is given up until somebody claims again to be ahead.
 pub const PULL_ROUNDS_MAX: u32 = 8;
 /// Chunks sent for one pull or one `SnapshotMore`.

@@ -10,7 +10,7 @@ use radix_core::time::Timestamp;
 
 use crate::event::{Event, Output};
 use crate::fetch::{Fetch, Stage};
-use crate::limits::{PATIENCE, PULL_ROUNDS_MAX, SNAPSHOT_STALLS_MAX};
+use crate::limits::{PATIENCE, PULL_ANSWER_PER_OP, PULL_ROUNDS_MAX, SNAPSHOT_STALLS_MAX};
 use crate::message::Message;
 use crate::remote::Remote;
 use crate::replica::Replica;
@@ -234,7 +234,8 @@ impl<S: State> Replica<S> {
         };
         let (origin, from) = (remote.origin, remote.seq.next());
         let rounds = remote.fetch.rounds;
-        let deadline = now.after(self.backoff(rounds));
+        let lacking = remote.fetch.wanted.0.saturating_sub(remote.seq.0);
+        let deadline = now.after(self.answer_time(rounds, lacking));
         let Some(remote) = self.remotes.get_mut(&rank) else {
             return;
         };
@@ -291,6 +292,16 @@ impl<S: State> Replica<S> {
         self.config
             .pull_timeout
             .saturating_mul(1 << rounds.min(16))
+            .min(self.config.pull_backoff_max)
+    }
+
+    /// Returns how long an answer is waited for: a log that lacks much gets a snapshot, which takes a while to be taken,
+    /// and whoever asks the next peer meanwhile makes that one take another.
+    // spec: OPLOG-7
+    fn answer_time(&self, rounds: u32, lacking_ops: u64) -> Duration {
+        let ops = u32::try_from(lacking_ops).unwrap_or(u32::MAX);
+        self.backoff(rounds)
+            .saturating_add(PULL_ANSWER_PER_OP.saturating_mul(ops))
             .min(self.config.pull_backoff_max)
     }
 
