@@ -56,7 +56,7 @@ fn a_cluster_that_cannot_agree_is_found_out() {
         "pull-asks-one-too-far",
         "link-down-never-told",
     ] {
-        let failure = found(name, 10);
+        let failure = found(name, 80);
         assert!(
             matches!(failure.violation, Violation::NotConverged { .. }),
             "{name}: {failure}"

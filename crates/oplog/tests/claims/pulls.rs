@@ -84,7 +84,8 @@ fn a_silent_peer_is_replaced_by_another_that_is_ahead_then_by_the_origin() {
         [6, 5, 1, 6],
         "newest claim first, the origin last, then round again"
     );
-    assert_eq!(times[1] - times[0], 250);
+    // And 10 us for each of the four ops that lack, in whole milliseconds.
+    assert_eq!(times[1] - times[0], 250 + 1);
     assert!(
         times[3] - times[2] >= 250 + 250,
         "after a whole round it waits longer"
