@@ -268,8 +268,11 @@ impl World {
                 event: format!("{before} goes on as {origin}, which is not new"),
             });
         }
+        // What was not sent under a name that is forgotten never is, but it stays in the state.
+        let position = life.node.replica().digests(rank).map(|log| log.seq);
+        let unsent = position != self.truth.last(before);
         self.truth.rename(before, origin);
-        if again || self.tainted.get(&before) == Some(&Taint::Shared) {
+        if again || unsent || self.tainted.get(&before) == Some(&Taint::Shared) {
             self.taint(origin, Taint::Shared);
         }
         Ok(())
