@@ -359,7 +359,7 @@ impl World {
                 truth.copies
             ));
         }
-        for (copy, live) in self.truth.copies_after(origin, seq) {
+        for (copy, live) in self.truth.copies_after(origin, seq, self.events as usize) {
             if index.is_live(copy) != live {
                 return differs(format!("copy {copy} is live: {}", !live));
             }

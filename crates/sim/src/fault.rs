@@ -171,7 +171,7 @@ impl Plan<'_> {
         });
         self.put(profile.isolations, |random, nodes| Fault::Isolate {
             node: random.usize(..nodes),
-            for_ns: duration(random, 4_000),
+            for_ns: duration(random, 8_000),
         });
         self.put(profile.one_way_losses, |random, nodes| {
             let (from, to) = two(random, nodes);

@@ -167,8 +167,10 @@ impl World {
                 address: address(at),
             }
         };
-        // Whoever was introduced needs to know nobody beforehand; some know the configured members all the same.
-        let knows_all = self.slots[host].seeded || self.chance.bool();
+        // Whoever was introduced needs to know nobody beforehand. Two such, introduced by a member that was cut off and
+        // is gone, would know nobody but each other: no island finds back to a mainland that it never heard of.
+        let newcomers = self.profile.joiners + self.profile.replaces as usize;
+        let knows_all = self.slots[host].seeded || newcomers > 1 || self.chance.bool();
         let seeds = (0..self.config.nodes).filter(|rank| knows_all && *rank != me.rank.0);
         let seeds = seeds.chain([me.rank.0]).map(seed).collect();
         let config = NodeConfig {
@@ -268,8 +270,11 @@ impl World {
                 event: format!("{before} goes on as {origin}, which is not new"),
             });
         }
+        // What was not sent under a name that is forgotten never is, but it stays in the state.
+        let position = life.node.replica().digests(rank).map(|log| log.seq);
+        let unsent = position != self.truth.last(before);
         self.truth.rename(before, origin);
-        if again || self.tainted.get(&before) == Some(&Taint::Shared) {
+        if again || unsent || self.tainted.get(&before) == Some(&Taint::Shared) {
             self.taint(origin, Taint::Shared);
         }
         Ok(())

@@ -262,7 +262,14 @@ impl World {
     pub(crate) fn said_goodbye(&mut self, node: usize) {
         self.reached.goodbyes += 1;
         self.slots[node].left = true;
-        self.queue.push(self.now, Event::Single { node });
+        // What lies in its lanes is written before its links close.
+        let written = self.now.after(Duration::from_millis(self.chance.u64(20..300)));
+        self.queue.push(written, Event::Single { node });
+    }
+
+    /// A host ends its node: a second process, or one that said goodbye.
+    pub(crate) fn end(&mut self, node: usize) {
+        self.kill(node);
         if self.calm_since.is_some() && self.is_core(node) {
             // Told to leave when it was not known yet that it belongs to the core.
             let (rebirth, again) = (Rebirth::Proper, 0);

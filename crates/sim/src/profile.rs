@@ -224,10 +224,10 @@ fn log(random: &mut Rng) -> oplog::Config {
     let ms = Duration::from_millis;
     oplog::Config {
         batch_bytes_max: *pick(random, &[64, 1_024, 64 * 1_024]),
-        tail_ops_max: *pick(random, &[0, 4, 32, 256, 65_536]),
+        tail_ops_max: *pick(random, &[0, 4, 32, 256, 256, 65_536, 65_536]),
         tail_stable_ops: *pick(random, &[0, 4, 1_024]),
         delta_bytes_min: *pick(random, &[0, 256, 64 << 10]),
-        reorder_ops_max: *pick(random, &[2, 16, 16_384]),
+        reorder_ops_max: *pick(random, &[2, 16, 16_384, 16_384]),
         reorder_bytes_max: *pick(random, &[256, 4 << 20]),
         pull_bytes_max: *pick(random, &[256, 4_096, 1 << 20]),
         pulls_max: *pick(random, &[1, 16]),

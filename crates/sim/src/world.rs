@@ -373,7 +373,7 @@ impl World {
                 again,
             } => self.restart(node, rebirth, again),
             Event::Single { node } => {
-                self.kill(node);
+                self.end(node);
                 Ok(())
             }
             Event::Introduce {

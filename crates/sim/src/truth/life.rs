@@ -48,6 +48,9 @@ impl Copy {
     }
 }
 
+/// A copy that died within so many ops is always looked at.
+const LATELY_OPS: u64 = 64;
+
 /// A log as its origin wrote it.
 #[derive(Debug)]
 pub(crate) struct Life {
@@ -117,9 +120,20 @@ impl Life {
         &self.copies[number as usize]
     }
 
-    /// Returns every copy that there ever was with its name, and whether it is live after `seq`.
-    pub(crate) fn copies_after(&self, seq: Seq) -> impl Iterator<Item = (CopyId, bool)> + '_ {
-        self.copies.iter().map(move |copy| {
+    /// Returns copies with their names, and whether they are live after `seq`: all that are or died lately, and of
+    /// those long dead each eighth, beginning at the `phase`-th.
+    pub(crate) fn copies_after(
+        &self,
+        seq: Seq,
+        phase: usize,
+    ) -> impl Iterator<Item = (CopyId, bool)> + '_ {
+        let lately = seq.0.saturating_sub(LATELY_OPS);
+        let looked_at = move |(number, copy): &(usize, &Copy)| {
+            let long_dead = copy.died.is_some_and(|died| died.0 < lately);
+            !long_dead || (number + phase).is_multiple_of(8)
+        };
+        let copies = self.copies.iter().enumerate().filter(looked_at);
+        copies.map(move |(_, copy)| {
             let name = CopyId {
                 origin: self.origin,
                 seq: copy.seq,

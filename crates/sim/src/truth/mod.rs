@@ -73,15 +73,16 @@ impl Truth {
         self.lives[self.life(origin)?].after(seq)
     }
 
-    /// Returns every copy the log ever named, and whether it is live after `seq`.
+    /// Returns copies that the log named, and whether they are live after `seq`; of those long dead each eighth.
     pub(crate) fn copies_after(
         &self,
         origin: OriginId,
         seq: Seq,
+        phase: usize,
     ) -> impl Iterator<Item = (CopyId, bool)> + '_ {
         self.life(origin)
             .into_iter()
-            .flat_map(move |index| self.lives[index].copies_after(seq))
+            .flat_map(move |index| self.lives[index].copies_after(seq, phase))
     }
 
     /// Returns who has how much of a path, seen from a replica at `positions` (by rank).
