@@ -14,7 +14,7 @@ pub(crate) struct Join {
 impl Join {
     /// A link to a peer is there. What it said in another life counts no more.
     pub(crate) fn linked(&mut self, peer: Rank, inc: Incarnation) {
-        let known = self.lives.iter().any(|known| *known == (peer, inc));
+        let known = self.lives.contains(&(peer, inc));
         if !known {
             self.lives.retain(|(rank, _)| *rank != peer);
             self.lives.push((peer, inc));
@@ -61,9 +61,7 @@ impl Join {
                 let has = has(**rank).unwrap_or_default();
                 **rank != me && has < (want.inc, want.seq) && floor(**rank) < want.inc
             });
-            let Some((rank, want)) = behind else {
-                return None;
-            };
+            let (rank, want) = behind?;
             let (inc, seq) = (want.inc, want.seq);
             lacking = format!(
                 "rank {peer} offered rank {rank} at incarnation {inc} op {seq}, here it is {:?}",

@@ -127,7 +127,7 @@ impl World {
         let slot = &mut self.slots[node];
         let rebirth = match self.misdeed {
             Some(Misdeed::ReuseIncarnation) => Rebirth::Same,
-            Some(Misdeed::KeepLinks) | None => rebirth,
+            None => rebirth,
         };
         if slot.lives == 0 && rebirth != Rebirth::Stale || slot.highest == Incarnation(0) {
             slot.highest = Incarnation(STEP);
@@ -188,7 +188,6 @@ impl World {
                 readers_max: 1,
                 ..IndexConfig::default()
             },
-            ..NodeConfig::new(me.rank, Vec::new())
         };
         let boot = Boot {
             inc: me.inc,

@@ -263,7 +263,9 @@ impl World {
         self.reached.goodbyes += 1;
         self.slots[node].left = true;
         // What lies in its lanes is written before its links close.
-        let written = self.now.after(Duration::from_millis(self.chance.u64(20..300)));
+        let written = self
+            .now
+            .after(Duration::from_millis(self.chance.u64(20..300)));
         self.queue.push(written, Event::Single { node });
     }
 

@@ -7,6 +7,9 @@ use crate::event::Delivery;
 /// Lanes of a link.
 const LANES: usize = 3;
 
+/// Nanoseconds until the frame being written is through, and the number of its turn.
+type NextFrame = (u64, u32);
+
 /// What waits for one direction of a link that carries only so many bytes a second.
 #[derive(Debug)]
 pub(crate) struct Narrow {
@@ -78,7 +81,7 @@ impl Narrow {
     }
 
     /// The frame of that turn is written: returns it, what is written next, and whether a refused sender should hear of room.
-    pub(crate) fn written(&mut self, turn: u32) -> Option<(Delivery, Option<(u64, u32)>, bool)> {
+    pub(crate) fn written(&mut self, turn: u32) -> Option<(Delivery, Option<NextFrame>, bool)> {
         if turn != self.turn {
             return None;
         }
