@@ -173,6 +173,9 @@ impl World {
         if let Some(meter) = &mut self.meter {
             meter.sent(Class::of(cargo), bytes.len());
         }
+        if self.apart.is_some_and(|max| bytes.len() > max) {
+            return Ok(());
+        }
         let connection = self.slots[from]
             .life
             .as_ref()

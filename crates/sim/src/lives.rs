@@ -115,7 +115,7 @@ impl World {
         self.arm(node);
         self.lonely_later(node);
         for other in (0..self.slots.len()).filter(|other| *other != node) {
-            if self.slots[other].life.is_some() {
+            if self.slots[other].life.is_some() && self.apart.is_none() {
                 self.connect_soon(node, other);
             }
         }

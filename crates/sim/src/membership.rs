@@ -175,7 +175,7 @@ impl World {
         );
     }
 
-    /// Looks after a while whether a node has a link.
+    /// Looks after a while whether a node is linked with enough of the others.
     pub(crate) fn lonely_later(&mut self, node: usize) {
         if self.profile.has_churn() {
             let life = self.slots[node].lives;
@@ -185,14 +185,19 @@ impl World {
         }
     }
 
-    /// Nobody dials a node whose rank is believed to be elsewhere: it has to say where it is.
+    /// A host whose node is linked with fewer than half of those it knows lets it introduce itself again: nobody dials a
+    /// node that is believed to be elsewhere, or was forgotten while it was away. The name that it asks under
+    /// leads to any living member.
     pub(crate) fn lonely(&mut self, node: usize, life: u32) {
         let slot = &self.slots[node];
-        let alive = slot.life.as_ref().filter(|_| slot.lives == life);
-        if alive.is_some_and(|life| life.links.iter().all(Option::is_none)) {
+        let Some(alive) = slot.life.as_ref().filter(|_| slot.lives == life) else {
+            return;
+        };
+        let linked = alive.links.iter().flatten().count();
+        if 2 * linked < alive.node.peers().count() || linked == 0 {
             self.introduce_again(node);
-            self.lonely_later(node);
         }
+        self.lonely_later(node);
     }
 
     /// Who is to be linked with a node, or where, changed.
@@ -263,7 +268,9 @@ impl World {
         self.reached.goodbyes += 1;
         self.slots[node].left = true;
         // What lies in its lanes is written before its links close.
-        let written = self.now.after(Duration::from_millis(self.chance.u64(20..300)));
+        let written = self
+            .now
+            .after(Duration::from_millis(self.chance.u64(20..300)));
         self.queue.push(written, Event::Single { node });
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use node::{Effects, Input};
+use node::{Effects, Input, NodeConfig};
 use radix_core::id::{Incarnation, OriginId, Rank};
 use radix_core::time::Timestamp;
 use rustc_hash::FxHashMap;
@@ -112,6 +112,8 @@ pub struct World {
     /// What was measured, and what the input at hand counts as.
     pub(crate) meter: Option<Meter>,
     pub(crate) class: Class,
+    /// Nobody is connected by itself: who measures does it, and until it is done larger frames are lost.
+    pub(crate) apart: Option<usize>,
     tamper: Option<Tamper>,
     pub(crate) published: u32,
 }
@@ -178,6 +180,7 @@ impl World {
             misdeed: None,
             meter: None,
             class: Class::Link,
+            apart: None,
             tamper: None,
             published: 0,
             profile,
@@ -187,9 +190,14 @@ impl World {
         world
     }
 
-    /// Builds a world whose nodes are measured.
+    /// Builds a world whose nodes are measured, with the settings that ship.
     pub(crate) fn measured(config: SimConfig, stopwatch: fn() -> u64) -> World {
         let mut world = World::new(config);
+        let defaults = NodeConfig::new(Rank(0), Vec::new());
+        world.profile.log = defaults.log;
+        world.profile.check = defaults.check;
+        world.profile.heartbeat = defaults.topology.heartbeat;
+        world.profile.forget_after = defaults.topology.forget_after;
         world.meter = Some(Meter::new(stopwatch));
         world
     }
