@@ -324,7 +324,13 @@ impl World {
     fn is_topology_event_fine(&mut self, node: usize, event: &TopologyEvent) -> bool {
         let reached = &mut self.reached;
         let count = match event {
-            TopologyEvent::Joined { .. } => &mut reached.members_joined,
+            TopologyEvent::Joined { rank, inc } => {
+                let life = self.slots[node].life.as_mut();
+                if let Some(join) = life.and_then(|life| life.join.as_mut()) {
+                    join.reborn(*rank, *inc);
+                }
+                &mut reached.members_joined
+            }
             TopologyEvent::Silent { .. } => &mut reached.members_silent,
             TopologyEvent::HeardAgain { .. } => &mut reached.members_heard_again,
             TopologyEvent::Mute { .. } => &mut reached.members_mute,

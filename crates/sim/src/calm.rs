@@ -110,14 +110,26 @@ impl World {
                 self.reached.outsiders += 1;
             }
         }
-        while left > 0 && self.core_len() > 2 {
+        let mut tries = 8 * homes.len();
+        while left > 0 && tries > 0 && self.core_len() > 2 {
+            tries -= 1;
             let node = homes[self.chance.usize(..homes.len())];
-            if self.slots[node].misery.is_none() {
+            if self.slots[node].misery.is_none() && !self.is_last_ready(node) {
                 self.slots[node].misery = Some(Misery::draw(&mut self.chance));
                 self.reached.outsiders += 1;
                 left -= 1;
             }
         }
+    }
+
+    /// Without a Ready node the core would have to wait for those outside.
+    fn is_last_ready(&self, node: usize) -> bool {
+        let ready = |node: &usize| {
+            let life = self.slots[*node].life.as_ref();
+            life.is_some_and(|life| life.node.is_ready())
+        };
+        let others = self.home.iter().filter(|home| **home != node);
+        ready(&node) && !others.filter(|home| self.is_core(**home)).any(ready)
     }
 
     fn core_len(&self) -> usize {

@@ -22,6 +22,14 @@ impl Join {
         }
     }
 
+    /// Others tell of a life of a peer. What it said in an earlier one counts no more.
+    pub(crate) fn reborn(&mut self, peer: Rank, inc: Incarnation) {
+        let known = self.lives.iter().find(|(rank, _)| *rank == peer);
+        if known.is_none_or(|(_, known)| *known < inc) {
+            self.ready.retain(|known| *known != peer);
+        }
+    }
+
     /// A peer says whether it is Ready.
     pub(crate) fn said(&mut self, peer: Rank, ready: bool) {
         self.ready.retain(|known| *known != peer);

@@ -63,6 +63,11 @@ impl World {
             }
             return Ok(());
         }
+        let nobody_lives = self.slots.iter().all(|slot| slot.life.is_none());
+        if nobody_lives && self.calm_since.is_some() {
+            // There is no cluster any more: the operator begins one.
+            return self.begin_life(node, OriginId { rank, inc }, Vec::new());
+        }
         let Some(contact) = self.contact(node) else {
             self.introduce_soon(node, inc, since);
             return Ok(());
@@ -185,7 +190,7 @@ impl World {
         }
     }
 
-    /// A host whose node is linked with fewer than half of those it knows lets it introduce itself again: nobody dials a
+    /// A host whose node is linked with no more than half of those it knows lets it introduce itself again: nobody dials a
     /// node that is believed to be elsewhere, or was forgotten while it was away. The name that it asks under
     /// leads to any living member.
     pub(crate) fn lonely(&mut self, node: usize, life: u32) {
@@ -194,7 +199,7 @@ impl World {
             return;
         };
         let linked = alive.links.iter().flatten().count();
-        if 2 * linked < alive.node.peers().count() || linked == 0 {
+        if 2 * linked <= alive.node.peers().count() {
             self.introduce_again(node);
         }
         self.lonely_later(node);

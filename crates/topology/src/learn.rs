@@ -82,9 +82,7 @@ impl Topology {
         }
         // Who says that this life has left forgets it; the logs then ask for a new one.
         let is_old = record.inc < own.inc || record.precedence(own).is_le();
-        if is_old
-            || record.status == Status::Left
-            || mutation::is_on(Mutation::SuspicionNotRefuted)
+        if is_old || record.status == Status::Left || mutation::is_on(Mutation::SuspicionNotRefuted)
         {
             return;
         }

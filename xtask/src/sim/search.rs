@@ -36,7 +36,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     fault_ms: u64,
     /// Virtual milliseconds after which the nodes must agree.
-    #[arg(long, value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    #[arg(long, value_name = "MS", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     converge_ms_max: u64,
     /// Nothing goes wrong.
     #[arg(long)]
