@@ -276,10 +276,10 @@ impl<S: Semilattice + Clone> RingRound<S> {
         let me = around.me.rank;
         let place = token.place(me);
         if token.lap == Lap::Fold {
-            if (token.round.view, &*token.members) != (around.view, around.members) {
-                if !mutation::is_on(Mutation::DifferingViewIgnored) {
-                    token.differ(me, around.view);
-                }
+            if (token.round.view, &*token.members) != (around.view, around.members)
+                && !mutation::is_on(Mutation::DifferingViewIgnored)
+            {
+                token.differ(me, around.view);
             }
             if place.is_ok_and(|place| token.folded.take(place)) {
                 token.tried.clear();
