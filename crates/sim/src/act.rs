@@ -51,7 +51,7 @@ impl World {
             self.carry_out(node, effect, doubled)?;
         }
         self.effects = effects;
-        self.slots[node].note_view(self.now);
+        self.slots[node].note_view();
         self.check_farewells(node)?;
         if self.config.checks {
             self.check_positions(node, logged)?;

@@ -111,7 +111,7 @@ impl World {
         self.truth.begin(me);
         self.hash.words([7, node as u64, me.inc.0, self.now.0]);
         self.slots[node].life = Some(life);
-        self.slots[node].note_view(self.now);
+        self.slots[node].note_view();
         self.arm(node);
         self.lonely_later(node);
         for other in (0..self.slots.len()).filter(|other| *other != node) {
@@ -127,7 +127,7 @@ impl World {
         let slot = &mut self.slots[node];
         let rebirth = match self.misdeed {
             Some(Misdeed::ReuseIncarnation) => Rebirth::Same,
-            Some(Misdeed::KeepLinks) | None => rebirth,
+            None => rebirth,
         };
         if slot.lives == 0 && rebirth != Rebirth::Stale || slot.highest == Incarnation(0) {
             slot.highest = Incarnation(STEP);

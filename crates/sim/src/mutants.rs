@@ -83,10 +83,7 @@ pub fn all() -> Vec<Mutant> {
         ("readiness-never-heard", readiness_never_heard),
         ("pull-asks-one-too-far", pull_asks_one_too_far),
     ];
-    let misdeeds = [
-        ("incarnation-reused", Misdeed::ReuseIncarnation),
-        ("link-down-never-told", Misdeed::KeepLinks),
-    ];
+    let misdeeds = [("incarnation-reused", Misdeed::ReuseIncarnation)];
     let inside = [
         ("apply-past-gap", Mutation::ApplyPastGap),
         ("no-dedup", Mutation::NoDedup),

@@ -14,7 +14,7 @@ use crate::meter::Class;
 use crate::narrow::Queued;
 use crate::slot::Connection;
 use crate::violation::Violation;
-use crate::world::{Misdeed, Passage, Passing, Taint, World};
+use crate::world::{Passage, Passing, Taint, World};
 
 impl World {
     /// A frame leaves its sender.
@@ -249,7 +249,7 @@ impl World {
     /// A node will notice that a connection is gone, some time.
     pub(crate) fn tell_lost(&mut self, node: usize, peer: usize, epoch: u32) {
         let slot = &self.slots[node];
-        if slot.life.is_some() && self.misdeed != Some(Misdeed::KeepLinks) {
+        if slot.life.is_some() {
             let life = slot.lives;
             let delay = self.chance.u64(0..=self.profile.detection_ns_max);
             self.queue.push(

@@ -123,8 +123,6 @@ pub struct World {
 pub enum Misdeed {
     /// A restarted node comes back with the incarnation of the life before, and nobody makes allowance for it.
     ReuseIncarnation,
-    /// A node is never told that a link is gone.
-    KeepLinks,
 }
 
 impl World {

@@ -54,7 +54,6 @@ fn a_cluster_that_cannot_agree_is_found_out() {
         "no-anti-entropy",
         "readiness-never-heard",
         "pull-asks-one-too-far",
-        "link-down-never-told",
     ] {
         let failure = found(name, 10);
         assert!(
@@ -88,5 +87,5 @@ fn every_mistake_inside_a_node_is_found_out() {
 fn no_mistake_is_compiled_into_an_ordinary_build() {
     let possible = |mutant: &Mutant| mutant.is_possible();
     let (outside, inside): (Vec<_>, Vec<_>) = mutants::all().into_iter().partition(possible);
-    assert!(outside.len() >= 12 && inside.len() >= 12);
+    assert!(outside.len() >= 11 && inside.len() >= 12);
 }
