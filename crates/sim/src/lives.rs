@@ -188,7 +188,6 @@ impl World {
                 readers_max: 1,
                 ..IndexConfig::default()
             },
-            ..NodeConfig::new(me.rank, Vec::new())
         };
         let boot = Boot {
             inc: me.inc,

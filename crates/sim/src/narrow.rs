@@ -22,6 +22,9 @@ pub(crate) struct Narrow {
     refused: bool,
 }
 
+/// How long it takes to write a frame, in nanoseconds, and which turn that is.
+type Turn = (u64, u32);
+
 /// What became of a frame that came to a narrow link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Queued {
@@ -68,7 +71,7 @@ impl Narrow {
     }
 
     /// Begins to write the most urgent frame; returns how long that takes and which turn it is.
-    fn next(&mut self) -> Option<(u64, u32)> {
+    fn next(&mut self) -> Option<Turn> {
         let lane = self.lanes.iter().position(|lane| !lane.is_empty())?;
         let delivery = self.lanes[lane].pop_front()?;
         let ns = delivery.bytes.len() as u64 * 1_000_000_000 / self.bytes_per_s.max(1);
@@ -78,7 +81,7 @@ impl Narrow {
     }
 
     /// The frame of that turn is written: returns it, what is written next, and whether a refused sender should hear of room.
-    pub(crate) fn written(&mut self, turn: u32) -> Option<(Delivery, Option<(u64, u32)>, bool)> {
+    pub(crate) fn written(&mut self, turn: u32) -> Option<(Delivery, Option<Turn>, bool)> {
         if turn != self.turn {
             return None;
         }

@@ -50,6 +50,8 @@ pub struct Plan {
     pub gap: Duration,
     /// New pages of each publish.
     pub pages: u16,
+    /// How many publishes of a node travel together.
+    pub batch: u32,
 }
 
 /// What was found.
@@ -112,9 +114,14 @@ fn run(world: &mut World, plan: &Plan) -> Result<Measured, Violation> {
     if let Some(meter) = &mut world.meter {
         *meter = Meter::new(meter.stopwatch());
     }
-    for op in 0..u64::from(plan.ops) {
-        world.run_until(began.after(plan.gap.saturating_mul(op as u32)))?;
-        publish(world, plan, op)?;
+    let batch = plan.batch.max(1);
+    for op in (0..plan.ops).step_by(batch as usize) {
+        world.run_until(began.after(plan.gap.saturating_mul(op)))?;
+        let node = world.workload.usize(..world.ranks());
+        for op in op..(op + batch).min(plan.ops) {
+            publish(world, plan, node, op.into())?;
+        }
+        world.feed(node, Input::Flush, None)?;
     }
     world.run_until(world.now.after(LAST))?;
     let Some(mut meter) = world.meter.take() else {
@@ -194,9 +201,8 @@ fn spent(world: &World) -> u64 {
     shares.into_iter().flatten().map(|share| share.ns).sum()
 }
 
-/// One engine stores a path that nobody has, or drops the one before: both are one op.
-fn publish(world: &mut World, plan: &Plan, op: u64) -> Result<(), Violation> {
-    let node = world.workload.usize(..world.ranks());
+/// One engine stores a path that nobody has: one op.
+fn publish(world: &mut World, plan: &Plan, node: usize, op: u64) -> Result<(), Violation> {
     let pages = (0..plan.pages)
         .map(|_| Fingerprint(world.workload.u64(..)))
         .collect();
@@ -224,5 +230,5 @@ fn publish(world: &mut World, plan: &Plan, op: u64) -> Result<(), Violation> {
             meter.began((origin, Seq(seq.0)), now, others);
         }
     }
-    world.feed(node, Input::Flush, None)
+    Ok(())
 }
