@@ -213,6 +213,7 @@ impl World {
         if disturbed {
             self.calm_since = Some(self.now);
             self.agreed = None;
+            self.core_agreed = None;
             self.disturbance += 1;
             self.set_deadlines();
         }
@@ -233,11 +234,17 @@ impl World {
     /// Returns how long it took to agree, once everything that must be reached is.
     pub(crate) fn has_ended(&mut self) -> Result<Option<(Duration, Duration)>, Violation> {
         let calm = self.calm_since.unwrap_or(self.now);
+        let period = (self.ranks() as u64 / 8).max(1);
+        if self.core_agreed.is_none() && self.events.is_multiple_of(period) && !self.core_differs()
+        {
+            self.core_agreed = Some(self.now.since(calm));
+        }
         if self.agreed.is_none() {
             if self.first_difference().is_some() {
                 return Ok(None);
             }
             self.agreed = Some(self.now.since(calm));
+            self.core_agreed.get_or_insert(self.now.since(calm));
         }
         let Some(time) = self.agreed else {
             return Ok(None);
@@ -246,7 +253,6 @@ impl World {
             return Ok(None);
         }
         // To look at every view after every event of a large world would take all the time there is.
-        let period = (self.ranks() as u64 / 8).max(1);
         if !self.events.is_multiple_of(period) || self.first_hidden().is_some() {
             return Ok(None);
         }

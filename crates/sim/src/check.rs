@@ -514,6 +514,16 @@ impl World {
             && !has.is_some_and(|has| self.tainted.contains_key(&origin(has.inc)))
     }
 
+    /// Returns whether the core does not agree about its own logs, or one of it is not Ready.
+    pub(crate) fn core_differs(&self) -> bool {
+        let core = || self.home.iter().copied().filter(|node| self.is_core(*node));
+        core().any(|node| {
+            let life = self.slots[node].life.as_ref();
+            !life.is_some_and(|life| life.node.is_ready())
+                || core().any(|other| self.differs(node, usize::from(self.slots[other].rank.0)))
+        })
+    }
+
     /// Returns a node of the core and a rank that do not agree with the rank's own account, or a node that is not Ready.
     pub(crate) fn first_difference(&mut self) -> Option<(usize, Option<usize>)> {
         // What differed before is the likeliest to differ still.

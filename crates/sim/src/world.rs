@@ -97,6 +97,8 @@ pub struct World {
     pub(crate) disturbance: u32,
     /// Until when whoever has something to say about damage will have said it.
     pub(crate) aftermath_until: Timestamp,
+    /// How long after that the core agreed about its own logs.
+    pub(crate) core_agreed: Option<Duration>,
     /// How long after that all agreed.
     pub(crate) agreed: Option<Duration>,
     /// What differed when it was last looked at.
@@ -168,6 +170,7 @@ impl World {
             calm_since: None,
             disturbance: 0,
             aftermath_until: Timestamp(0),
+            core_agreed: None,
             agreed: None,
             hint: (0, 0),
             one_way: None,
@@ -220,6 +223,9 @@ impl World {
                 hash: self.hash.value(),
                 events: self.events,
                 virtual_ns: self.now.0,
+                core_ns: self
+                    .core_agreed
+                    .map_or(0, |core| u64::try_from(core.as_nanos()).unwrap_or(u64::MAX)),
                 convergence_ns: u64::try_from(convergence.as_nanos()).unwrap_or(u64::MAX),
                 views_ns: u64::try_from(views.as_nanos()).unwrap_or(u64::MAX),
                 reached: self.reached,
