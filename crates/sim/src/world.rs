@@ -1,5 +1,5 @@
 //! The world: nodes, links, virtual time, and what happens next. What goes wrong is in `upheaval`, who lives in
-//! `lives`, who is connected in `wiring`, what a node's effects lead to in `act`, the end in `calm`, the checks in `check`.
+//! `lives`, who is connected in `wiring`, what a node's effects lead to in `act`, the end in `calm` and `agree`, the checks in `check`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
