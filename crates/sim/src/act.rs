@@ -51,7 +51,7 @@ impl World {
             self.carry_out(node, effect, doubled)?;
         }
         self.effects = effects;
-        self.slots[node].note_view(self.now);
+        self.slots[node].note_view();
         self.check_farewells(node)?;
         if self.config.checks {
             self.check_positions(node, logged)?;
@@ -172,6 +172,9 @@ impl World {
         };
         if let Some(meter) = &mut self.meter {
             meter.sent(Class::of(cargo), bytes.len());
+        }
+        if self.apart.is_some_and(|max| bytes.len() > max) {
+            return Ok(());
         }
         let connection = self.slots[from]
             .life
@@ -321,7 +324,13 @@ impl World {
     fn is_topology_event_fine(&mut self, node: usize, event: &TopologyEvent) -> bool {
         let reached = &mut self.reached;
         let count = match event {
-            TopologyEvent::Joined { .. } => &mut reached.members_joined,
+            TopologyEvent::Joined { rank, inc } => {
+                let life = self.slots[node].life.as_mut();
+                if let Some(join) = life.and_then(|life| life.join.as_mut()) {
+                    join.reborn(*rank, *inc);
+                }
+                &mut reached.members_joined
+            }
             TopologyEvent::Silent { .. } => &mut reached.members_silent,
             TopologyEvent::HeardAgain { .. } => &mut reached.members_heard_again,
             TopologyEvent::Mute { .. } => &mut reached.members_mute,

@@ -110,14 +110,26 @@ impl World {
                 self.reached.outsiders += 1;
             }
         }
-        while left > 0 && self.core_len() > 2 {
+        let mut tries = 8 * homes.len();
+        while left > 0 && tries > 0 && self.core_len() > 2 {
+            tries -= 1;
             let node = homes[self.chance.usize(..homes.len())];
-            if self.slots[node].misery.is_none() {
+            if self.slots[node].misery.is_none() && !self.is_last_ready(node) {
                 self.slots[node].misery = Some(Misery::draw(&mut self.chance));
                 self.reached.outsiders += 1;
                 left -= 1;
             }
         }
+    }
+
+    /// Without a Ready node the core would have to wait for those outside.
+    fn is_last_ready(&self, node: usize) -> bool {
+        let ready = |node: &usize| {
+            let life = self.slots[*node].life.as_ref();
+            life.is_some_and(|life| life.node.is_ready())
+        };
+        let others = self.home.iter().filter(|home| **home != node);
+        ready(&node) && !others.filter(|home| self.is_core(**home)).any(ready)
     }
 
     fn core_len(&self) -> usize {
@@ -201,6 +213,7 @@ impl World {
         if disturbed {
             self.calm_since = Some(self.now);
             self.agreed = None;
+            self.core_agreed = None;
             self.disturbance += 1;
             self.set_deadlines();
         }
@@ -221,11 +234,17 @@ impl World {
     /// Returns how long it took to agree, once everything that must be reached is.
     pub(crate) fn has_ended(&mut self) -> Result<Option<(Duration, Duration)>, Violation> {
         let calm = self.calm_since.unwrap_or(self.now);
+        let period = (self.ranks() as u64 / 8).max(1);
+        if self.core_agreed.is_none() && self.events.is_multiple_of(period) && !self.core_differs()
+        {
+            self.core_agreed = Some(self.now.since(calm));
+        }
         if self.agreed.is_none() {
             if self.first_difference().is_some() {
                 return Ok(None);
             }
             self.agreed = Some(self.now.since(calm));
+            self.core_agreed.get_or_insert(self.now.since(calm));
         }
         let Some(time) = self.agreed else {
             return Ok(None);
@@ -234,7 +253,6 @@ impl World {
             return Ok(None);
         }
         // To look at every view after every event of a large world would take all the time there is.
-        let period = (self.ranks() as u64 / 8).max(1);
         if !self.events.is_multiple_of(period) || self.first_hidden().is_some() {
             return Ok(None);
         }

@@ -5,11 +5,10 @@ use oplog::OriginDigests;
 use radix_core::id::{CopyId, Incarnation, OriginId, Rank, Seq, Tier};
 use radix_core::page::Fingerprint;
 use radix_core::time::Timestamp;
-use topology::{Heartbeat, Status, ViewId};
+use topology::{Heartbeat, ViewId};
 
 use crate::engine;
 use crate::limits;
-use crate::misery::Misery;
 use crate::peaks::Peaks;
 use crate::slot::Slot;
 use crate::truth::Answer;
@@ -247,18 +246,17 @@ impl World {
         Ok(())
     }
 
-    /// A view that a ring check found stable is one that every member of it had.
+    /// A view that a ring check found stable is one that every member of it had; when is not for the token to say,
+    /// which may have waited long in front of a slow node.
     pub(crate) fn check_stable_view(&mut self, node: usize, view: ViewId) -> Result<(), Violation> {
         let at = self.slots[node].rank;
         let Some(life) = &self.slots[node].life else {
             return Ok(());
         };
         self.reached.views_stable += 1;
-        let round = self.profile.check.period + self.profile.check.timeout;
-        let since = Timestamp(self.now.0.saturating_sub(round.as_nanos() as u64 * 11 / 10));
         for member in life.node.members() {
             let takes_part = member.status.in_view() && member.rank != at;
-            let knows = |slot: &Slot| slot.rank == member.rank && slot.had_view(view, since);
+            let knows = |slot: &Slot| slot.rank == member.rank && slot.had_view(view);
             if takes_part && !self.slots.iter().any(knows) {
                 let rank = member.rank;
                 return Err(Violation::NotStable { at, rank });
@@ -485,179 +483,6 @@ impl World {
                 })
             })
         })
-    }
-
-    /// Returns what one node of the core must hold of a rank: what its origin has, or what the first of the core holds.
-    fn wanted(&self, rank: usize) -> Option<OriginDigests> {
-        let node = if self.is_core(self.home[rank]) {
-            self.home[rank]
-        } else {
-            *self.home.iter().find(|node| self.is_core(**node))?
-        };
-        self.slots[node].life.as_ref()?.seen[rank]
-    }
-
-    fn differs(&self, node: usize, rank: usize) -> bool {
-        let Some(life) = &self.slots[node].life else {
-            return true;
-        };
-        let (has, wanted) = (life.seen[rank], self.wanted(rank));
-        if self.is_core(self.home[rank]) {
-            return wanted.is_none() || has != wanted;
-        }
-        // A damaged log whose origin is gone cannot be told from a sound one.
-        let origin = |inc| OriginId {
-            rank: Rank(rank as u16),
-            inc,
-        };
-        has != wanted
-            && !wanted.is_some_and(|wanted| self.tainted.contains_key(&origin(wanted.inc)))
-            && !has.is_some_and(|has| self.tainted.contains_key(&origin(has.inc)))
-    }
-
-    /// Returns a node of the core and a rank that do not agree with the rank's own account, or a node that is not Ready.
-    pub(crate) fn first_difference(&mut self) -> Option<(usize, Option<usize>)> {
-        // What differed before is the likeliest to differ still.
-        let (node, rank) = self.hint;
-        if self.is_core(node) && self.differs(node, rank) {
-            return Some((node, Some(rank)));
-        }
-        for home in 0..self.ranks() {
-            let node = self.home[home];
-            if !self.is_core(node) {
-                continue;
-            }
-            for rank in 0..self.ranks() {
-                if self.differs(node, rank) {
-                    self.hint = (node, rank);
-                    return Some((node, Some(rank)));
-                }
-            }
-            let life = self.slots[node].life.as_ref();
-            if !life.is_some_and(|life| life.node.is_ready()) {
-                return Some((node, None));
-            }
-        }
-        None
-    }
-
-    /// Returns a node of the core that would not route to another one of it, would to one that is gone, or has another view.
-    pub(crate) fn first_hidden(&self) -> Option<(usize, String)> {
-        let core = || self.home.iter().copied().filter(|node| self.is_core(*node));
-        let mut first = None;
-        for node in core() {
-            let Some(life) = &self.slots[node].life else {
-                return Some((node, "is dead".into()));
-            };
-            let view = life.node.view_id();
-            if *first.get_or_insert(view) != view {
-                return Some((node, "has another view than the first of the core".into()));
-            }
-        }
-        let hidden = core().find_map(|node| Some((node, self.hidden_from(node)?)));
-        hidden.or_else(|| self.first_floor())
-    }
-
-    /// Returns the first node of the core that forgot something else than the first of it.
-    fn first_floor(&self) -> Option<(usize, String)> {
-        let floors = |node: usize| {
-            let life = self.slots[node].life.as_ref();
-            let vector = life.map(|life| life.node.replica().version_vector());
-            let entries = vector.into_iter().flat_map(|vector| vector.0);
-            let floors = entries.filter(|(_, entry)| entry.floor != Incarnation(0));
-            floors
-                .map(|(rank, entry)| (rank, entry.floor))
-                .collect::<Vec<_>>()
-        };
-        let mut core = self.home.iter().copied().filter(|node| self.is_core(*node));
-        let first = floors(core.next()?);
-        core.find(|node| floors(*node) != first).map(|node| {
-            (
-                node,
-                format!("forgot {:?}, the first {first:?}", floors(node)),
-            )
-        })
-    }
-
-    fn hidden_from(&self, node: usize) -> Option<String> {
-        let life = self.slots[node].life.as_ref()?;
-        let members = life.node.members();
-        for home in self.home.iter().copied().filter(|home| *home != node) {
-            let rank = self.slots[home].rank;
-            let member = members.iter().find(|member| member.rank == rank);
-            let status = member.map(|member| member.status);
-            if self.is_core(home) {
-                // Who does not hear a member may not know it to be Ready.
-                let hears = !self.links.is_deaf(home, node);
-                let inc = self.slots[home].life.as_ref().map(|life| life.origin.inc);
-                if !member
-                    .is_some_and(|member| (member.routable() || !hears) && Some(member.life) == inc)
-                {
-                    return Some(format!("believes of rank {rank}: {member:?}"));
-                }
-            } else if self.is_gone_for_good(home) && status.is_some_and(Status::in_view) {
-                return Some(format!(
-                    "believes of rank {rank}, which is gone: {member:?}"
-                ));
-            }
-        }
-        None
-    }
-
-    fn is_gone_for_good(&self, node: usize) -> bool {
-        match self.slots[node].misery {
-            Some(Misery::Dead | Misery::Stopped | Misery::Absent) => true,
-            Some(
-                Misery::Unheard
-                | Misery::Deaf
-                | Misery::Flapping
-                | Misery::Crashing
-                | Misery::Lossy
-                | Misery::Slow,
-            )
-            | None => false,
-        }
-    }
-
-    /// Says what [`first_difference`](Self::first_difference) found, and who is outside the core.
-    pub(crate) fn describe_difference(&mut self) -> String {
-        let mut what = self.describe_first();
-        for slot in &self.slots {
-            if let Some(misery) = slot.misery {
-                what += &format!("; rank {} is outside the core: {misery:?}", slot.rank);
-            }
-        }
-        if let Some((from, to)) = self.one_way {
-            what += &format!("; rank {to} does not hear rank {from}");
-        }
-        what
-    }
-
-    fn describe_first(&mut self) -> String {
-        let Some((node, rank)) = self.first_difference() else {
-            return match self.first_hidden() {
-                Some((node, what)) => format!("rank {} {what}", self.slots[node].rank),
-                None => "nothing differs".into(),
-            };
-        };
-        let Some(life) = &self.slots[node].life else {
-            return format!("rank {node} is dead");
-        };
-        let Some(rank) = rank else {
-            let has = |rank: Rank| life.seen[usize::from(rank.0)].map(|log| (log.inc, log.seq));
-            let join = life.join.as_ref();
-            let floor = |_| Incarnation(0);
-            let lacks = join.and_then(|join| join.lacks(self.slots[node].rank, has, floor));
-            let reason = life.node.not_ready();
-            return format!("rank {node} is not Ready: {reason:?}; {lacks:?}");
-        };
-        let log = life
-            .node
-            .replica()
-            .logs()
-            .find(|log| usize::from(log.origin.rank.0) == rank);
-        let (has, wanted) = (life.seen[rank], self.wanted(rank));
-        format!("rank {node} has {has:?} of rank {rank}, which should be {wanted:?}; {log:?}")
     }
 
     /// Adds a node's own counters to what was reached. Called at the end of each life.

@@ -58,7 +58,7 @@ pub(crate) enum Event {
         inc: Incarnation,
         since: Timestamp,
     },
-    /// A node that has no link after a while introduces itself.
+    /// A node that is linked with too few introduces itself again.
     Lonely { node: usize, life: u32 },
     /// A node learns that what it sends on a link does not leave fast enough, or that it does again.
     Lane {

@@ -8,16 +8,29 @@ use radix_core::id::{Incarnation, Rank, Seq};
 pub(crate) struct Join {
     ready: Vec<Rank>,
     lives: Vec<(Rank, Incarnation)>,
+    linked: Vec<Rank>,
     offers: Vec<(Rank, VersionVector)>,
 }
 
 impl Join {
     /// A link to a peer is there. What it said in another life counts no more.
     pub(crate) fn linked(&mut self, peer: Rank, inc: Incarnation) {
-        let known = self.lives.contains(&(peer, inc));
-        if !known {
+        self.linked.retain(|known| *known != peer);
+        self.linked.push(peer);
+        if !self.lives.contains(&(peer, inc)) {
             self.lives.retain(|(rank, _)| *rank != peer);
             self.lives.push((peer, inc));
+            self.ready.retain(|known| *known != peer);
+        }
+    }
+
+    /// Others tell of a life of a peer. What it said in an earlier one counts no more; a link shows a new life by itself.
+    pub(crate) fn reborn(&mut self, peer: Rank, inc: Incarnation) {
+        if self.linked.contains(&peer) {
+            return;
+        }
+        let known = self.lives.iter().find(|(rank, _)| *rank == peer);
+        if known.is_none_or(|(_, known)| *known < inc) {
             self.ready.retain(|known| *known != peer);
         }
     }
@@ -40,6 +53,7 @@ impl Join {
 
     /// The link to a peer is gone. What it said of itself stays: others may reach it.
     pub(crate) fn lost(&mut self, peer: Rank) {
+        self.linked.retain(|known| *known != peer);
         self.offers.retain(|(known, _)| *known != peer);
     }
 

@@ -20,6 +20,7 @@ mod violation;
 mod world;
 
 mod act;
+mod agree;
 mod calm;
 mod check;
 mod lives;

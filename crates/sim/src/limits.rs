@@ -40,7 +40,7 @@ pub const VIEW_SECONDS_PER_NODE: u64 = 12;
 pub const BACKLOG_FRAMES_MAX: usize = 4_096;
 
 /// Views of one node that are remembered, to judge what a ring check says of them.
-pub const VIEWS_KEPT: usize = 64;
+pub const VIEWS_KEPT: usize = 1_024;
 
 /// How long a joiner that is refused tries again. Unit: virtual seconds.
 pub const JOIN_SECONDS_MAX: u64 = 30;

@@ -111,11 +111,11 @@ impl World {
         self.truth.begin(me);
         self.hash.words([7, node as u64, me.inc.0, self.now.0]);
         self.slots[node].life = Some(life);
-        self.slots[node].note_view(self.now);
+        self.slots[node].note_view();
         self.arm(node);
         self.lonely_later(node);
         for other in (0..self.slots.len()).filter(|other| *other != node) {
-            if self.slots[other].life.is_some() {
+            if self.slots[other].life.is_some() && self.apart.is_none() {
                 self.connect_soon(node, other);
             }
         }

@@ -63,6 +63,11 @@ impl World {
             }
             return Ok(());
         }
+        let nobody_lives = self.slots.iter().all(|slot| slot.life.is_none());
+        if nobody_lives && self.calm_since.is_some() {
+            // There is no cluster any more: the operator begins one.
+            return self.begin_life(node, OriginId { rank, inc }, Vec::new());
+        }
         let Some(contact) = self.contact(node) else {
             self.introduce_soon(node, inc, since);
             return Ok(());
@@ -175,7 +180,7 @@ impl World {
         );
     }
 
-    /// Looks after a while whether a node has a link.
+    /// Looks after a while whether a node is linked with enough of the others.
     pub(crate) fn lonely_later(&mut self, node: usize) {
         if self.profile.has_churn() {
             let life = self.slots[node].lives;
@@ -185,14 +190,19 @@ impl World {
         }
     }
 
-    /// Nobody dials a node whose rank is believed to be elsewhere: it has to say where it is.
+    /// A host whose node is linked with no more than half of those it knows lets it introduce itself again: nobody dials a
+    /// node that is believed to be elsewhere, or was forgotten while it was away. The name that it asks under
+    /// leads to any living member.
     pub(crate) fn lonely(&mut self, node: usize, life: u32) {
         let slot = &self.slots[node];
-        let alive = slot.life.as_ref().filter(|_| slot.lives == life);
-        if alive.is_some_and(|life| life.links.iter().all(Option::is_none)) {
+        let Some(alive) = slot.life.as_ref().filter(|_| slot.lives == life) else {
+            return;
+        };
+        let linked = alive.links.iter().flatten().count();
+        if 2 * linked <= alive.node.peers().count() {
             self.introduce_again(node);
-            self.lonely_later(node);
         }
+        self.lonely_later(node);
     }
 
     /// Who is to be linked with a node, or where, changed.

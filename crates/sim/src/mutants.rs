@@ -12,11 +12,14 @@ use crate::report::Report;
 use crate::violation::Failure;
 use crate::world::{Misdeed, Passage, Passing, Tamper, World};
 
+/// Makes a new tamper for each run.
+type Tampers = fn() -> Tamper;
+
 /// Where a mistake is made.
 #[derive(Clone, Copy, Debug)]
 enum How {
     /// Frames are changed or lost on the way.
-    Tamper(fn() -> Tamper),
+    Tamper(Tampers),
     /// A host treats its node wrongly.
     Misdeed(Misdeed),
     /// A node does it; needs the feature `mutations`.
@@ -68,8 +71,7 @@ fn choose(_mutation: Option<Mutation>) {}
 /// Returns every mistake that must be found out.
 #[must_use]
 pub fn all() -> Vec<Mutant> {
-    type Make = fn() -> Tamper;
-    let tampers: [(&'static str, Make); 10] = [
+    let tampers: [(_, Tampers); 10] = [
         ("removals-never-seen", removals_never_seen),
         ("relay-rewrites-seq", relay_rewrites_seq),
         ("relay-claims-other-life", relay_claims_other_life),

@@ -7,9 +7,6 @@ use crate::event::Delivery;
 /// Lanes of a link.
 const LANES: usize = 3;
 
-/// Nanoseconds until the frame being written is through, and the number of its turn.
-type NextFrame = (u64, u32);
-
 /// What waits for one direction of a link that carries only so many bytes a second.
 #[derive(Debug)]
 pub(crate) struct Narrow {
@@ -24,6 +21,9 @@ pub(crate) struct Narrow {
     /// Something was refused since the lane last had room.
     refused: bool,
 }
+
+/// How long it takes to write a frame, in nanoseconds, and which turn that is.
+type Turn = (u64, u32);
 
 /// What became of a frame that came to a narrow link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Narrow {
     }
 
     /// Begins to write the most urgent frame; returns how long that takes and which turn it is.
-    fn next(&mut self) -> Option<(u64, u32)> {
+    fn next(&mut self) -> Option<Turn> {
         let lane = self.lanes.iter().position(|lane| !lane.is_empty())?;
         let delivery = self.lanes[lane].pop_front()?;
         let ns = delivery.bytes.len() as u64 * 1_000_000_000 / self.bytes_per_s.max(1);
@@ -81,7 +81,7 @@ impl Narrow {
     }
 
     /// The frame of that turn is written: returns it, what is written next, and whether a refused sender should hear of room.
-    pub(crate) fn written(&mut self, turn: u32) -> Option<(Delivery, Option<NextFrame>, bool)> {
+    pub(crate) fn written(&mut self, turn: u32) -> Option<(Delivery, Option<Turn>, bool)> {
         if turn != self.turn {
             return None;
         }

@@ -7,18 +7,29 @@ use node::{Input, Publish};
 use radix_core::id::{Namespace, OriginId, Seq, SourceId, Tier};
 use radix_core::page::Fingerprint;
 use radix_core::time::Timestamp;
+use topology::{Record, Status};
 
 use crate::config::SimConfig;
+use crate::event::Event;
 use crate::links::Hop;
+use crate::membership::{address, role};
 use crate::meter::Meter;
 pub use crate::meter::{Class, Share};
 use crate::violation::{Failure, Violation};
 use crate::world::World;
 
+/// From that many nodes on each starts alone, all are told of each other, and then they are linked; while they are,
+/// vectors as large as the cluster are not delivered. A thousand nodes that find each other are another measurement,
+/// and a long one.
+const APART_NODES_MIN: u16 = 300;
+/// Largest frame that is delivered meanwhile: a member's own record is. Unit: bytes.
+const APART_BYTES_MAX: usize = 128;
+/// How long it takes to link them: less than it takes to find that somebody is not linked.
+const LINKING: Duration = Duration::from_secs(1);
 /// How long a cluster may take to start. Unit: virtual seconds.
 const START_SECONDS_MAX: u64 = 120;
 /// How long it is left alone between start and measurement.
-const REST: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(3);
 /// How long the last op may take to everybody.
 const LAST: Duration = Duration::from_secs(3);
 
@@ -39,6 +50,8 @@ pub struct Plan {
     pub gap: Duration,
     /// New pages of each publish.
     pub pages: u16,
+    /// How many publishes of a node travel together.
+    pub batch: u32,
 }
 
 /// What was found.
@@ -88,7 +101,12 @@ pub fn measure(plan: &Plan, stopwatch: fn() -> u64) -> Result<Measured, Box<Fail
 }
 
 fn run(world: &mut World, plan: &Plan) -> Result<Measured, Violation> {
+    if plan.nodes >= APART_NODES_MIN {
+        world.apart = Some(APART_BYTES_MAX);
+        start_apart(world)?;
+    }
     let started = start(world)?;
+    world.apart = None;
     let start_cpu_ns = spent(world);
     world.run_until(started.after(REST))?;
     let began = world.now;
@@ -96,9 +114,14 @@ fn run(world: &mut World, plan: &Plan) -> Result<Measured, Violation> {
     if let Some(meter) = &mut world.meter {
         *meter = Meter::new(meter.stopwatch());
     }
-    for op in 0..u64::from(plan.ops) {
-        world.run_until(began.after(plan.gap.saturating_mul(op as u32)))?;
-        publish(world, plan, op)?;
+    let batch = plan.batch.max(1);
+    for op in (0..plan.ops).step_by(batch as usize) {
+        world.run_until(began.after(plan.gap.saturating_mul(op)))?;
+        let node = world.workload.usize(..world.ranks());
+        for op in op..(op + batch).min(plan.ops) {
+            publish(world, plan, node, op.into())?;
+        }
+        world.feed(node, Input::Flush, None)?;
     }
     world.run_until(world.now.after(LAST))?;
     let Some(mut meter) = world.meter.take() else {
@@ -124,11 +147,41 @@ fn run(world: &mut World, plan: &Plan) -> Result<Measured, Violation> {
     })
 }
 
+/// Lets everybody begin alone, tells them of each other and plans their links, in some order.
+fn start_apart(world: &mut World) -> Result<(), Violation> {
+    world.run_until(Timestamp(0).after(world.profile.cold_start.saturating_mul(2)))?;
+    let ranks = world.ranks();
+    let lives = world.slots.iter().filter_map(|slot| slot.life.as_ref());
+    let records: Vec<Record> = lives
+        .map(|life| Record {
+            rank: life.origin.rank,
+            role: role(life.origin.rank),
+            address: address(usize::from(life.origin.rank.0)),
+            inc: life.origin.inc,
+            counter: 0,
+            status: Status::Alive,
+        })
+        .collect();
+    for node in 0..ranks {
+        let mut others = records.clone();
+        others.remove(node);
+        world.feed(node, Input::Table(others), None)?;
+    }
+    for a in 0..ranks {
+        for b in a + 1..ranks {
+            let delay = world.chance.u64(0..LINKING.as_nanos() as u64);
+            let at = world.now.after(Duration::from_nanos(delay));
+            world.queue.push(at, Event::Connect { a, b });
+        }
+    }
+    Ok(())
+}
+
 /// Runs until everybody is linked to everybody and Ready.
 fn start(world: &mut World) -> Result<Timestamp, Violation> {
     let step = Duration::from_millis(50);
-    for steps in 1..=START_SECONDS_MAX * 20 {
-        world.run_until(Timestamp(0).after(step.saturating_mul(steps as u32)))?;
+    for _ in 0..START_SECONDS_MAX * 20 {
+        world.run_until(world.now.after(step))?;
         let ready = |node: usize| {
             let life = world.slots[node].life.as_ref();
             life.is_some_and(|life| life.node.is_ready())
@@ -148,9 +201,8 @@ fn spent(world: &World) -> u64 {
     shares.into_iter().flatten().map(|share| share.ns).sum()
 }
 
-/// One engine stores a path that nobody has, or drops the one before: both are one op.
-fn publish(world: &mut World, plan: &Plan, op: u64) -> Result<(), Violation> {
-    let node = world.workload.usize(..world.ranks());
+/// One engine stores a path that nobody has: one op.
+fn publish(world: &mut World, plan: &Plan, node: usize, op: u64) -> Result<(), Violation> {
     let pages = (0..plan.pages)
         .map(|_| Fingerprint(world.workload.u64(..)))
         .collect();
@@ -178,5 +230,5 @@ fn publish(world: &mut World, plan: &Plan, op: u64) -> Result<(), Violation> {
             meter.began((origin, Seq(seq.0)), now, others);
         }
     }
-    world.feed(node, Input::Flush, None)
+    Ok(())
 }

@@ -13,7 +13,10 @@ pub struct Report {
     pub events: u64,
     /// Virtual time that passed. Unit: nanoseconds.
     pub virtual_ns: u64,
-    /// From the last fault until all nodes of the core agreed. Unit: virtual nanoseconds.
+    /// From the last fault until the core agreed about its own logs, and all of it was Ready. Unit: virtual nanoseconds.
+    pub core_ns: u64,
+    /// From the last fault until it agreed about all logs, also of those outside, which come over bad links as slowly
+    /// as these let them. Unit: virtual nanoseconds.
     pub convergence_ns: u64,
     /// From the last fault until they also had one view, and knew each other to be Ready. Unit: virtual nanoseconds.
     pub views_ns: u64,

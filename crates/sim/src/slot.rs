@@ -48,8 +48,8 @@ pub(crate) struct Slot {
     pub(crate) left: bool,
     /// When it next introduces itself though it lives.
     pub(crate) introduces_at: Option<Timestamp>,
-    /// The views that its node had, each with when it began; the last is the present one.
-    pub(crate) views: VecDeque<(ViewId, Timestamp)>,
+    /// The views that its node had, the last is the present one.
+    pub(crate) views: VecDeque<ViewId>,
     /// What stays wrong with it when all else is healed; it does not belong to the core then.
     pub(crate) misery: Option<Misery>,
 }
@@ -122,25 +122,20 @@ impl Slot {
     }
 
     /// Notes the view that the node has now.
-    pub(crate) fn note_view(&mut self, now: Timestamp) {
+    pub(crate) fn note_view(&mut self) {
         let Some(life) = &self.life else { return };
         let view = life.node.view_id();
-        if self.views.back().is_none_or(|(known, _)| *known != view) {
+        if self.views.back() != Some(&view) {
             if self.views.len() == limits::VIEWS_KEPT {
                 self.views.pop_front();
             }
-            self.views.push_back((view, now));
+            self.views.push_back(view);
         }
     }
 
-    /// Returns whether the node had that view at some time since `since`.
-    pub(crate) fn had_view(&self, view: ViewId, since: Timestamp) -> bool {
-        let ends = self.views.iter().skip(1).map(|(_, began)| *began);
-        let ends = ends.chain([Timestamp(u64::MAX)]);
-        self.views
-            .iter()
-            .zip(ends)
-            .any(|((known, _), end)| *known == view && end >= since)
+    /// Returns whether the node had that view at some time.
+    pub(crate) fn had_view(&self, view: ViewId) -> bool {
+        self.views.contains(&view)
     }
 
     /// Returns the connection to a host, if the node believes in one.

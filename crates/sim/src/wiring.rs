@@ -284,9 +284,6 @@ impl World {
     fn tell_down(&mut self, node: usize, rank: Rank) -> Result<(), Violation> {
         if let Some(life) = &mut self.slots[node].life {
             life.believe(rank, None);
-            if life.links.iter().all(Option::is_none) {
-                self.lonely_later(node);
-            }
         }
         self.feed(node, Input::LinkDown { peer: rank }, None)
     }

@@ -1,12 +1,12 @@
 //! The world: nodes, links, virtual time, and what happens next. What goes wrong is in `upheaval`, who lives in
-//! `lives`, who is connected in `wiring`, what a node's effects lead to in `act`, the end in `calm`, the checks in `check`.
+//! `lives`, who is connected in `wiring`, what a node's effects lead to in `act`, the end in `calm` and `agree`, the checks in `check`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use node::{Effects, Input};
+use node::{Effects, Input, NodeConfig};
 use radix_core::id::{Incarnation, OriginId, Rank};
 use radix_core::time::Timestamp;
 use rustc_hash::FxHashMap;
@@ -97,6 +97,8 @@ pub struct World {
     pub(crate) disturbance: u32,
     /// Until when whoever has something to say about damage will have said it.
     pub(crate) aftermath_until: Timestamp,
+    /// How long after that the core agreed about its own logs.
+    pub(crate) core_agreed: Option<Duration>,
     /// How long after that all agreed.
     pub(crate) agreed: Option<Duration>,
     /// What differed when it was last looked at.
@@ -112,6 +114,8 @@ pub struct World {
     /// What was measured, and what the input at hand counts as.
     pub(crate) meter: Option<Meter>,
     pub(crate) class: Class,
+    /// Nobody is connected by itself: who measures does it, and until it is done larger frames are lost.
+    pub(crate) apart: Option<usize>,
     tamper: Option<Tamper>,
     pub(crate) published: u32,
 }
@@ -166,6 +170,7 @@ impl World {
             calm_since: None,
             disturbance: 0,
             aftermath_until: Timestamp(0),
+            core_agreed: None,
             agreed: None,
             hint: (0, 0),
             one_way: None,
@@ -176,6 +181,7 @@ impl World {
             misdeed: None,
             meter: None,
             class: Class::Link,
+            apart: None,
             tamper: None,
             published: 0,
             profile,
@@ -185,9 +191,14 @@ impl World {
         world
     }
 
-    /// Builds a world whose nodes are measured.
+    /// Builds a world whose nodes are measured, with the settings that ship.
     pub(crate) fn measured(config: SimConfig, stopwatch: fn() -> u64) -> World {
         let mut world = World::new(config);
+        let defaults = NodeConfig::new(Rank(0), Vec::new());
+        world.profile.log = defaults.log;
+        world.profile.check = defaults.check;
+        world.profile.heartbeat = defaults.topology.heartbeat;
+        world.profile.forget_after = defaults.topology.forget_after;
         world.meter = Some(Meter::new(stopwatch));
         world
     }
@@ -212,6 +223,9 @@ impl World {
                 hash: self.hash.value(),
                 events: self.events,
                 virtual_ns: self.now.0,
+                core_ns: self
+                    .core_agreed
+                    .map_or(0, |core| u64::try_from(core.as_nanos()).unwrap_or(u64::MAX)),
                 convergence_ns: u64::try_from(convergence.as_nanos()).unwrap_or(u64::MAX),
                 views_ns: u64::try_from(views.as_nanos()).unwrap_or(u64::MAX),
                 reached: self.reached,

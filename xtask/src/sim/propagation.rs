@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Pages of each published path that are new.
     #[arg(long, default_value_t = 16, requires = "propagation", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pages: u16,
+    /// Publishes of a node that travel together.
+    #[arg(long, default_value_t = 1, requires = "propagation", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    batch: u32,
 }
 
 /// Sizes that are measured when none are given.
@@ -79,6 +82,7 @@ fn measure(options: &Options, nodes: u16, fanout: u16) -> anyhow::Result<Row> {
         ops: options.ops,
         gap: Duration::from_secs(1) / options.ops_per_s,
         pages: options.pages,
+        batch: options.batch,
     };
     let resident = resident_bytes();
     let measured = propagation::measure(&plan, stopwatch)?;
@@ -108,6 +112,7 @@ struct Row {
     hop_median_us: f64,
     hop_sigma: f64,
     publishes: u32,
+    batch: u32,
     ops: u64,
     incomplete: usize,
     /// From a publish to the last node. Unit: microseconds.
@@ -169,6 +174,7 @@ impl Row {
             hop_median_us: plan.hop.median_us,
             hop_sigma: plan.hop.sigma,
             publishes: plan.ops,
+            batch: plan.batch,
             ops: measured.ops,
             incomplete: measured.incomplete,
             last_us_p50: at(50),
@@ -194,12 +200,13 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} nodes, fan-out {}, hop {} us (sigma {}): {} publishes, {} ops, {} not everywhere",
+            "{} nodes, fan-out {}, hop {} us (sigma {}): {} publishes, {} together, {} ops, {} not everywhere",
             self.nodes,
             self.fanout,
             self.hop_median_us,
             self.hop_sigma,
             self.publishes,
+            self.batch,
             self.ops,
             self.incomplete
         )?;

@@ -25,9 +25,12 @@ pub(crate) struct Summary {
     events: u64,
     events_per_cpu_s: f64,
     virtual_per_cpu: f64,
-    /// From the last fault until the nodes agreed.
-    pub(crate) convergence_ms: Convergence,
-    pub(crate) slowest_seed: u64,
+    /// From the last fault until the core agreed about its own logs and was Ready.
+    pub(crate) core_ms: Convergence,
+    /// Until it agreed about all logs, also those that come over bad links.
+    all_ms: Convergence,
+    /// Until it had one view, and knew each other to be Ready.
+    views_ms: Convergence,
     /// What was made to go wrong, and how often.
     faults: BTreeMap<&'static str, u64>,
     /// What the nodes did, and how often.
@@ -50,12 +53,16 @@ pub(crate) struct Convergence {
     p99: f64,
     p999: f64,
     pub(crate) max: f64,
+    /// The seed that took longest.
+    pub(crate) slowest_seed: u64,
     /// Seeds that took at most so long and longer than the step before.
     steps: Vec<(u64, usize)>,
 }
 
 impl Convergence {
-    fn new(sorted_ns: &[(u64, u64)]) -> Convergence {
+    fn new(mut took_ns: Vec<(u64, u64)>) -> Convergence {
+        took_ns.sort_unstable();
+        let sorted_ns = took_ns.as_slice();
         let ms = |ns: u64| ns as f64 / 1e6;
         let at = |share: f64| {
             let last = sorted_ns.len().saturating_sub(1);
@@ -76,20 +83,36 @@ impl Convergence {
             p99: at(0.99),
             p999: at(0.999),
             max: at(1.0),
+            slowest_seed: sorted_ns.last().map_or(0, |(_, seed)| *seed),
             steps: steps.to_vec(),
         }
     }
 }
 
+impl fmt::Display for Convergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "mean {:.0}, p50 {:.0}, p90 {:.0}, p99 {:.0}, p99.9 {:.0}, max {:.0} (seed {})",
+            self.mean, self.p50, self.p90, self.p99, self.p999, self.max, self.slowest_seed
+        )?;
+        let steps: Vec<String> = self
+            .steps
+            .iter()
+            .map(|(step, count)| format!("<= {step}: {count}"))
+            .collect();
+        write!(f, "\n    {}", steps.join(", "))
+    }
+}
+
 impl Summary {
     pub(crate) fn new(
-        mut tally: Tally,
+        tally: Tally,
         nodes: u16,
         fanout: Option<u16>,
         wall: Duration,
         cpu: Duration,
     ) -> Summary {
-        tally.convergence_ns.sort_unstable();
         let cpu_s = cpu.as_secs_f64().max(f64::MIN_POSITIVE);
         let named = tally.reached.named();
         let of = |wanted: Kind| {
@@ -107,8 +130,6 @@ impl Summary {
             events: tally.events,
             events_per_cpu_s: tally.events as f64 / cpu_s,
             virtual_per_cpu: tally.virtual_ns as f64 / 1e9 / cpu_s,
-            convergence_ms: Convergence::new(&tally.convergence_ns),
-            slowest_seed: tally.convergence_ns.last().map_or(0, |(_, seed)| *seed),
             faults: of(Kind::Fault),
             seen: of(Kind::Seen),
             rare: of(Kind::Rare),
@@ -119,6 +140,9 @@ impl Summary {
                 .iter()
                 .map(|failure| failure.reproduce.clone())
                 .collect(),
+            core_ms: Convergence::new(tally.core_ns),
+            all_ms: Convergence::new(tally.all_ns),
+            views_ms: Convergence::new(tally.views_ns),
         }
     }
 }
@@ -129,7 +153,6 @@ impl fmt::Display for Summary {
             seeds,
             failures,
             nodes,
-            convergence_ms: took,
             ..
         } = self;
         writeln!(f, "{seeds} seeds of {nodes} nodes, {failures} failures")?;
@@ -142,17 +165,10 @@ impl fmt::Display for Summary {
             self.events_per_cpu_s,
             self.virtual_per_cpu
         )?;
-        writeln!(
-            f,
-            "agreed after the last fault (virtual ms): mean {:.0}, p50 {:.0}, p90 {:.0}, p99 {:.0}, p99.9 {:.0}, max {:.0} (seed {})",
-            took.mean, took.p50, took.p90, took.p99, took.p999, took.max, self.slowest_seed
-        )?;
-        let steps: Vec<String> = took
-            .steps
-            .iter()
-            .map(|(step, count)| format!("<= {step}: {count}"))
-            .collect();
-        writeln!(f, "  {}", steps.join(", "))?;
+        writeln!(f, "after the last fault, in virtual ms:")?;
+        writeln!(f, "  core agrees about its logs  {}", self.core_ms)?;
+        writeln!(f, "  and about those outside     {}", self.all_ms)?;
+        writeln!(f, "  one view, all known Ready   {}", self.views_ms)?;
         let parts = [
             ("faults and requests", &self.faults),
             ("seen", &self.seen),
