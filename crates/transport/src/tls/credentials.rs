@@ -1,7 +1,6 @@
 //! What this node proves itself with and whom it believes, exchanged while it runs.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -20,10 +19,24 @@ pub struct Credentials {
     me: Name,
     roles: Roles,
     current: ArcSwap<Material>,
-    /// What was read last, good or bad: a broken file is told of once.
-    last: Mutex<(Contents, Option<FilesError>)>,
-    reloads: AtomicU64,
-    reload_errors: AtomicU64,
+    last: Mutex<LastRead>,
+}
+
+/// What was read last, good or bad, and what was counted until then: one lock, so that a status never mixes two reads.
+struct LastRead {
+    contents: Contents,
+    /// Kept so that a broken file is told of once.
+    error: Option<FilesError>,
+    reloads: u64,
+    reload_errors: u64,
+}
+
+impl LastRead {
+    fn refuse(&mut self, error: FilesError) -> FilesError {
+        self.reload_errors += 1;
+        self.error = Some(error.clone());
+        error
+    }
 }
 
 /// The state of a node's certificate.
@@ -55,9 +68,12 @@ impl Credentials {
             me,
             roles,
             current: ArcSwap::from_pointee(material),
-            last: Mutex::new((contents, None)),
-            reloads: AtomicU64::new(0),
-            reload_errors: AtomicU64::new(0),
+            last: Mutex::new(LastRead {
+                contents,
+                error: None,
+                reloads: 0,
+                reload_errors: 0,
+            }),
         })
     }
 
@@ -69,47 +85,42 @@ impl Credentials {
         let mut last = lock(&self.last);
         let contents = match self.files.read() {
             Ok(contents) => contents,
-            Err(error) if last.1.as_ref() == Some(&error) => return Ok(false),
-            Err(error) => return Err(self.refuse(&mut last.1, error)),
+            Err(error) if last.error.as_ref() == Some(&error) => return Ok(false),
+            Err(error) => return Err(last.refuse(error)),
         };
-        let unread = matches!(last.1, Some(FilesError::Unreadable { .. }));
-        if contents == last.0 && !unread {
+        let same = contents == last.contents;
+        let unread = matches!(last.error, Some(FilesError::Unreadable { .. }));
+        if same && !unread {
             return Ok(false);
         }
         let built = self.files.build(&contents, &self.me);
-        let same = contents == last.0;
-        last.0 = contents;
+        last.contents = contents;
         match built {
             Ok(material) => {
-                last.1 = None;
+                last.error = None;
                 if same {
                     return Ok(false);
                 }
                 self.current.store(Arc::new(material));
-                self.reloads.fetch_add(1, Relaxed);
+                last.reloads += 1;
                 Ok(true)
             }
-            Err(error) => Err(self.refuse(&mut last.1, error)),
+            Err(error) => Err(last.refuse(error)),
         }
-    }
-
-    fn refuse(&self, last: &mut Option<FilesError>, error: FilesError) -> FilesError {
-        self.reload_errors.fetch_add(1, Relaxed);
-        *last = Some(error.clone());
-        error
     }
 
     /// Returns the state of the certificate in use.
     #[must_use]
     pub fn status(&self) -> CertificateStatus {
+        let last = lock(&self.last);
         let material = self.current.load();
         CertificateStatus {
             name: self.me.to_string(),
             not_before_s: material.not_before_s,
             not_after_s: material.not_after_s,
-            reloads: self.reloads.load(Relaxed),
-            reload_errors: self.reload_errors.load(Relaxed),
-            last_error: lock(&self.last).1.as_ref().map(ToString::to_string),
+            reloads: last.reloads,
+            reload_errors: last.reload_errors,
+            last_error: last.error.as_ref().map(ToString::to_string),
         }
     }
 

@@ -94,6 +94,29 @@ fn a_broken_file_is_told_of_once_and_the_old_credentials_stay() {
     assert_eq!(node.status().last_error, None);
 }
 
+/// Whoever asks while the files are read sees the state before or the state after.
+#[test]
+fn a_status_never_mixes_two_reads() {
+    let ca = Ca::new();
+    let files = ca.issue("node-1", &Wish::node(1));
+    let good = fs::read(&files.cert).unwrap();
+    for _ in 0..100 {
+        fs::write(&files.cert, &good).unwrap();
+        let node = open(files.clone(), 1).unwrap();
+        fs::write(&files.cert, "rubbish").unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert!(node.reload().is_err()));
+            loop {
+                let status = node.status();
+                assert_eq!(status.reload_errors, u64::from(status.last_error.is_some()));
+                if status.last_error.is_some() {
+                    break;
+                }
+            }
+        });
+    }
+}
+
 /// A renewal that is caught between its two files waits for the other one.
 #[test]
 fn a_certificate_whose_key_is_still_the_old_one_is_not_taken() {
