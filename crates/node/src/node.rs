@@ -331,7 +331,15 @@ impl Node {
                 let me = self.replica.me().rank;
                 self.delegate(me, self.topology.ttl_initial(), Some(&batch), out);
             }
-            Output::Send { to, message } => self.send(to, &Frame::Log(message), out),
+            Output::Send { to, message } => {
+                let asks = matches!(message, Message::Pull { .. } | Message::SnapshotMore { .. });
+                if asks && !self.topology.member(to).is_some_and(|member| member.linked) {
+                    // Nobody is there to answer: the next peer is asked at once.
+                    self.replica.link_down(to);
+                } else {
+                    self.send(to, &Frame::Log(message), out);
+                }
+            }
             Output::Applied {
                 origin,
                 first,

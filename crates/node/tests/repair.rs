@@ -106,6 +106,42 @@ fn logs_of_members_that_are_gone_are_fetched_last() {
 }
 
 #[test]
+fn who_is_not_linked_is_not_waited_for() {
+    let mut node = node(0, 3);
+    link_up(&mut node, 1, 1);
+    hear_of(&mut node, 2, Rank(1), Rank(2), Status::Alive);
+    let entry = Entry {
+        inc: Incarnation(3),
+        seq: Seq(9),
+        floor: Incarnation(0),
+    };
+    let vector = VersionVector([(Rank(2), entry)].into());
+    let claim = oplog::Message::Offer {
+        vector,
+        reply: false,
+    };
+    let bytes = wire::encode(&Frame::Log(claim)).1.to_bytes();
+    let from = Rank(1);
+    handle(&mut node, 3, Input::Frame { from, bytes });
+    let mut asked = Vec::new();
+    for ms in (4..1_000).step_by(2) {
+        for (to, frame) in frames(&handle(&mut node, ms, Input::Tick)) {
+            if let Frame::Log(oplog::Message::Pull { origin, .. }) = frame {
+                assert_eq!(origin.rank, Rank(2));
+                asked.push((ms, to));
+                let (last, have) = (Seq::ZERO, Seq(9));
+                let busy = oplog::Message::PullEnd { origin, last, have };
+                let bytes = wire::encode(&Frame::Log(busy)).1.to_bytes();
+                handle(&mut node, ms, Input::Frame { from, bytes });
+            }
+        }
+    }
+    assert!(asked.iter().all(|(_, to)| *to == Rank(1)), "{asked:?}");
+    assert!(asked.len() > 1, "the origin's silence is not waited for");
+    assert!(asked[1].0 - asked[0].0 <= 510, "{asked:?}");
+}
+
+#[test]
 fn a_heartbeat_tells_of_the_last_op_even_when_it_is_a_checkpoint() {
     let mut node = node(0, 2);
     link_up(&mut node, 1, 1);

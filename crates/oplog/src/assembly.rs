@@ -14,10 +14,14 @@ pub(crate) struct Assembly {
     pub(crate) head: SnapshotHead,
     /// Times it stood still since the last chunk.
     pub(crate) stalls: u32,
+    /// Times it stood still in all.
+    pub(crate) halts: u32,
     pieces: Vec<Bytes>,
     bytes: u64,
     next: u32,
     asked: u32,
+    /// The first missing chunk when the end of a window showed that it is lost.
+    lost: Option<u32>,
 }
 
 impl Assembly {
@@ -46,10 +50,12 @@ impl Assembly {
             session,
             head,
             stalls: 0,
+            halts: 0,
             pieces,
             bytes: 0,
             next: 0,
             asked: SNAPSHOT_WINDOW,
+            lost: None,
         })
     }
 
@@ -90,9 +96,15 @@ impl Assembly {
         self.next == self.head.chunks
     }
 
-    /// Returns the first chunk to ask for when all that was asked for is here.
-    pub(crate) fn wants_window(&mut self) -> Option<u32> {
-        (self.next >= self.asked).then(|| self.ask())
+    /// Takes that chunk `index` came. Returns the first chunk to ask for: when all that was asked for is here, or when
+    /// this was the last of it and one before is lost; that one is asked for at once only once.
+    pub(crate) fn wants_window(&mut self, index: u32) -> Option<u32> {
+        let is_last = index + 1 == self.asked.min(self.head.chunks);
+        let is_lost = is_last && self.next <= index && self.lost != Some(self.next);
+        if is_lost {
+            self.lost = Some(self.next);
+        }
+        (is_lost || self.next >= self.asked).then(|| self.ask())
     }
 
     /// Asks again from the first missing chunk on.

@@ -1,11 +1,14 @@
 //! What a replica lacks of one log, who is known to have it, and how far asking for it has come.
 
+use std::collections::BTreeSet;
+
 use radix_core::id::{Rank, Seq};
 use radix_core::mutation::{self, Mutation};
 use radix_core::time::Timestamp;
 
 use crate::assembly::Assembly;
-use crate::limits::PEERS_AHEAD_MAX;
+use crate::limits::{PEERS_AHEAD_MAX, SNAPSHOT_HALTS_MAX, SNAPSHOT_STALLS_MAX};
+use crate::message::Message;
 
 /// The fetching of one log. At most one pull is under way.
 // spec: OPLOG-7
@@ -16,6 +19,8 @@ pub(crate) struct Fetch {
     /// Rounds over all peers without progress.
     pub(crate) rounds: u32,
     pub(crate) stage: Stage,
+    /// A peer has what lacks and had no room to send it, in this round.
+    pub(crate) busy: bool,
     /// Peers and the last op each claimed to have; the newest claim last.
     ahead: Vec<(Rank, Seq)>,
     /// Peers asked in vain in this round.
@@ -87,6 +92,15 @@ impl Fetch {
         }
     }
 
+    /// Begins the same round again if one of its peers was merely busy; returns whether it does.
+    pub(crate) fn end_busy_round(&mut self) -> bool {
+        let busy = std::mem::take(&mut self.busy);
+        if busy {
+            self.tried.clear();
+        }
+        busy
+    }
+
     /// Begins another round; returns how many were in vain.
     pub(crate) fn end_round(&mut self) -> u32 {
         self.tried.clear();
@@ -94,16 +108,56 @@ impl Fetch {
         self.rounds
     }
 
-    /// Returns whom to ask: the newest claim first, the origin itself last; `None` when this round is over.
-    pub(crate) fn choose(&self, origin: Rank, have: Seq) -> Option<Rank> {
-        let untried = |peer: &Rank| !self.tried.contains(peer);
-        let claims = self
-            .ahead
-            .iter()
-            .rev()
-            .filter(|(_, seq)| *seq > have && !mutation::is_on(Mutation::PullOnlyOrigin))
-            .map(|(peer, _)| *peer);
-        claims.chain([origin]).find(untried)
+    /// Takes that the peer that was asked sent nothing in time. Returns what to ask it again for, with `again` as the new
+    /// deadline; `None` when it had its chances. A peer that loses some of all it sends would have them for ever: it
+    /// is left for one that has as much and is not known for the same.
+    // spec: OPLOG-11
+    pub(crate) fn halted(
+        &mut self,
+        again: Timestamp,
+        halting: &BTreeSet<Rank>,
+    ) -> Option<(Rank, Message)> {
+        let (tried, ahead) = (&self.tried, &self.ahead);
+        let Stage::Asked {
+            peer,
+            deadline,
+            assembly: Some(assembly),
+            ..
+        } = &mut self.stage
+        else {
+            return None;
+        };
+        assembly.stalls += 1;
+        assembly.halts += 1;
+        let elsewhere = ahead.iter().any(|(other, seq)| {
+            let is_fresh = !tried.contains(other) && !halting.contains(other);
+            other != peer && *seq >= assembly.seq() && is_fresh
+        });
+        if assembly.stalls > SNAPSHOT_STALLS_MAX
+            || (assembly.halts > SNAPSHOT_HALTS_MAX && elsewhere)
+        {
+            return None;
+        }
+        *deadline = again;
+        let (session, next) = (assembly.session, assembly.ask());
+        Some((*peer, Message::SnapshotMore { session, next }))
+    }
+
+    /// Returns whom to ask: the newest claim first, then the origin itself, then likewise those that were `halting`;
+    /// `None` when this round is over.
+    pub(crate) fn choose(&self, origin: Rank, have: Seq, halting: &BTreeSet<Rank>) -> Option<Rank> {
+        let claims = || {
+            let ahead = self.ahead.iter().rev();
+            let worth = ahead
+                .filter(|(_, seq)| *seq > have && !mutation::is_on(Mutation::PullOnlyOrigin))
+                .map(|(peer, _)| *peer);
+            worth
+                .chain([origin])
+                .filter(|peer| !self.tried.contains(peer))
+        };
+        claims()
+            .find(|peer| !halting.contains(peer))
+            .or_else(|| claims().next())
     }
 
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
@@ -148,14 +202,17 @@ mod tests {
         fetch.heard(Rank(1), Seq(5));
         fetch.heard(Rank(2), Seq(9));
         fetch.heard(Rank(3), Seq(2));
-        let mut asked = Vec::new();
-        while let Some(peer) = fetch.choose(Rank(7), Seq(2)) {
+        let (mut asked, mut halting) = (Vec::new(), BTreeSet::new());
+        while let Some(peer) = fetch.choose(Rank(7), Seq(2), &halting) {
             asked.push(peer.0);
             fetch.fail(peer);
         }
         assert_eq!(asked, [2, 1, 7], "rank 3 has nothing new");
         assert_eq!(fetch.end_round(), 1);
-        assert_eq!(fetch.choose(Rank(7), Seq(2)), Some(Rank(2)));
+        halting.extend([Rank(2), Rank(7)]);
+        assert_eq!(fetch.choose(Rank(7), Seq(2), &halting), Some(Rank(1)));
+        halting.insert(Rank(1));
+        assert_eq!(fetch.choose(Rank(7), Seq(2), &halting), Some(Rank(2)));
     }
 
     #[test]

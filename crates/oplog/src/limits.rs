@@ -37,5 +37,7 @@ pub const PULL_ROUNDS_MAX: u32 = 8;
 pub const SNAPSHOT_WINDOW: u32 = 8;
 /// Times a half-received snapshot is asked for again before its responder counts as dead.
 pub const SNAPSHOT_STALLS_MAX: u32 = 3;
+/// Times a snapshot stands still in all before a peer that has as much and was not asked in vain is asked instead.
+pub const SNAPSHOT_HALTS_MAX: u32 = 2;
 /// Bookkeeping charged to each buffered batch, in bytes.
 pub const BATCH_OVERHEAD_BYTES: usize = 128;

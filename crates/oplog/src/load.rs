@@ -23,7 +23,7 @@ impl<S: State> Replica<S> {
         chunk: SnapshotChunk,
         out: &mut Vec<Output>,
     ) {
-        let head = chunk.head;
+        let (head, index) = (chunk.head, chunk.index);
         let rank = head.origin.rank;
         if rank == self.own.me.rank {
             return self.challenge(now, head.origin, head.seq, out);
@@ -61,7 +61,7 @@ impl<S: State> Replica<S> {
         let Some(current) = assembly else { return };
         match current.add(chunk) {
             Err(reason) => return self.reject(now, from, head, reason, out),
-            Ok(false) => return,
+            Ok(false) => {}
             Ok(true) => *deadline = now.after(self.config.pull_timeout),
         }
         if current.is_whole() {
@@ -69,7 +69,7 @@ impl<S: State> Replica<S> {
                 self.load(now, from, *whole, out);
             }
         } else {
-            if let Some(next) = current.wants_window() {
+            if let Some(next) = current.wants_window(index) {
                 let message = Message::SnapshotMore {
                     session: current.session,
                     next,
@@ -133,6 +133,7 @@ impl<S: State> Replica<S> {
             self.sessions.drop_rank(origin.rank);
             return self.reject(now, from, head, reason, out);
         }
+        self.halting.remove(&from);
         let before = remote.seq;
         remote.resume(head.seq, head.chain);
         self.counters.snapshots_loaded += 1;

@@ -10,7 +10,7 @@ use radix_core::time::Timestamp;
 
 use crate::event::{Event, Output};
 use crate::fetch::{Fetch, Stage};
-use crate::limits::{PATIENCE, PULL_ANSWER_PER_OP, PULL_ROUNDS_MAX, SNAPSHOT_STALLS_MAX};
+use crate::limits::{PATIENCE, PULL_ANSWER_PER_OP, PULL_ROUNDS_MAX};
 use crate::message::Message;
 use crate::remote::Remote;
 use crate::replica::Replica;
@@ -55,26 +55,14 @@ impl<S: State> Replica<S> {
                     self.sync_timer(rank);
                 }
             }
-            Stage::Asked {
-                peer,
-                deadline,
-                assembly,
-                ..
-            } if *deadline <= now => {
-                if let Some(assembly) = assembly
-                    .as_mut()
-                    .filter(|assembly| assembly.stalls < SNAPSHOT_STALLS_MAX)
-                {
-                    assembly.stalls += 1;
-                    *deadline = now.after(self.config.pull_timeout);
-                    let message = Message::SnapshotMore {
-                        session: assembly.session,
-                        next: assembly.ask(),
-                    };
-                    out.push(Output::Send { to: *peer, message });
+            Stage::Asked { deadline, .. } if *deadline <= now => {
+                let again = now.after(self.config.pull_timeout);
+                if let Some((to, message)) = remote.fetch.halted(again, &self.halting) {
+                    out.push(Output::Send { to, message });
                     self.sync_timer(rank);
                 } else {
                     self.counters.pulls_timed_out += 1;
+                    self.halting.extend(remote.fetch.asked());
                     self.ask_another(now, rank, out);
                 }
             }
@@ -135,6 +123,7 @@ impl<S: State> Replica<S> {
         have: Seq,
         out: &mut Vec<Output>,
     ) {
+        self.halting.remove(&peer);
         self.observe(now, peer, origin, have, out);
         let Some(remote) = self.remotes.get_mut(&origin.rank) else {
             return;
@@ -155,9 +144,11 @@ impl<S: State> Replica<S> {
         if asked != peer {
             return;
         }
-        if same && remote.seq >= from && have > remote.seq {
+        let has_more = same && have > remote.seq;
+        if has_more && remote.seq >= from {
             self.ask_on(now, origin.rank, peer, out);
         } else {
+            remote.fetch.busy |= has_more;
             self.ask_another(now, origin.rank, out);
         }
     }
@@ -200,8 +191,11 @@ impl<S: State> Replica<S> {
             remote.fetch.stage = Stage::Idle;
             return self.sync_timer(rank);
         }
-        if let Some(peer) = remote.fetch.choose(rank, remote.seq) {
+        if let Some(peer) = remote.fetch.choose(rank, remote.seq, &self.halting) {
             return self.ask_peer(now, rank, peer, out);
+        }
+        if remote.fetch.end_busy_round() {
+            return self.wait(now, rank, self.config.pull_timeout);
         }
         let rounds = remote.fetch.end_round();
         if rounds < PULL_ROUNDS_MAX {
@@ -233,7 +227,8 @@ impl<S: State> Replica<S> {
             return;
         };
         let (origin, from) = (remote.origin, remote.seq.next());
-        let rounds = remote.fetch.rounds;
+        // While others wait for their turn, no patience is spent on a peer that did not answer before.
+        let rounds = remote.fetch.rounds * u32::from(self.queue.is_empty());
         let lacking = remote.fetch.wanted.0.saturating_sub(remote.seq.0);
         let deadline = now.after(self.answer_time(rounds, lacking));
         let Some(remote) = self.remotes.get_mut(&rank) else {

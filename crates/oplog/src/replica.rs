@@ -38,6 +38,8 @@ pub struct Replica<S> {
     pub(crate) timers: Timers,
     /// Ranks whose log was asked for and not answered yet.
     pub(crate) asked: BTreeSet<Rank>,
+    /// Peers whose last answer did not come to its end in time. Bounded by the peers: a broken link takes one out.
+    pub(crate) halting: BTreeSet<Rank>,
     /// Ranks whose log waits for one of those to be answered.
     pub(crate) queue: Queue,
     /// Only what is not [`Priority::Normal`].
@@ -102,6 +104,7 @@ impl<S: State> Replica<S> {
             budgets: Budgets::default(),
             timers: Timers::default(),
             asked: BTreeSet::new(),
+            halting: BTreeSet::new(),
             queue: Queue::default(),
             priorities: BTreeMap::new(),
             rng: fastrand::Rng::with_seed(seed),
@@ -311,6 +314,7 @@ impl<S: State> Replica<S> {
 
     /// Takes word that `peer` cannot be reached: what it was asked for is asked of another at the next tick.
     pub fn link_down(&mut self, peer: Rank) {
+        self.halting.remove(&peer);
         let ranks: Vec<Rank> = self.remotes.keys().copied().collect();
         for rank in ranks {
             self.fetch_lost(rank, peer);

@@ -229,12 +229,12 @@ fn log(random: &mut Rng) -> oplog::Config {
         delta_bytes_min: *pick(random, &[0, 256, 64 << 10]),
         reorder_ops_max: *pick(random, &[2, 16, 16_384, 16_384]),
         reorder_bytes_max: *pick(random, &[256, 4 << 20]),
-        pull_bytes_max: *pick(random, &[256, 4_096, 1 << 20]),
-        pulls_max: *pick(random, &[1, 16]),
+        pull_bytes_max: *pick(random, &[1_024, 4_096, 1 << 20]),
+        pulls_max: *pick(random, &[2, 16]),
         checkpoint_ops: *pick(random, &[4, 64, 1_024]),
         checkpoint_interval: *pick(random, &[ms(200), ms(1_000)]),
         snapshot_chunk_bytes: *pick(random, &[256, 1_024, 192 * 1_024]),
-        sessions_max: *pick(random, &[1, 4]),
+        sessions_max: *pick(random, &[2, 4]),
         // What was damaged may be damaged again before the next repair, but not for the rest of the run.
         repair_interval: *pick(random, &[ms(500), ms(2_000)]),
         ..oplog::Config::default()

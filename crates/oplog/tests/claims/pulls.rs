@@ -286,3 +286,62 @@ fn a_round_in_vain_is_followed_by_another_within_the_longest_back_off() {
     let max = config().pull_backoff_max.as_millis() as u64;
     assert!(gaps.iter().all(|gap| *gap <= max + 1), "{gaps:?}");
 }
+
+#[test]
+fn a_peer_that_did_not_answer_is_asked_after_the_others_for_every_log() {
+    let mut node = receiver();
+    let claim = |node: &mut Node, now, log| {
+        node.handle(now, 5, offer(log, 1, 4, 0));
+        node.handle(now, 6, offer(log, 1, 4, 0));
+    };
+    claim(&mut node, 0, 1);
+    let (at, out) = tick_until_sent(&mut node, 40);
+    assert_eq!(pull(&out), [(6, 1)], "the newest claim");
+    let (at, out) = tick_until_sent(&mut node, at + 251);
+    assert_eq!(pull(&out), [(5, 1)]);
+    claim(&mut node, at, 2);
+    let answer = |node: &mut Node, now, peer, log| {
+        let (origin, last) = (origin(log, 1), Seq(4));
+        node.handle(now, peer, Message::Batch(batch(origin, 1, &ops(4))));
+        let have = last;
+        node.handle(now, peer, Message::PullEnd { origin, last, have });
+    };
+    answer(&mut node, at, 5, 1);
+    let (at, out) = tick_until_sent(&mut node, at + 50);
+    assert_eq!(pull(&out), [(5, 1)], "6 did not answer for log 1");
+    answer(&mut node, at, 5, 2);
+    node.handle(at, 6, offer(3, 1, 4, 0));
+    let (at, out) = tick_until_sent(&mut node, at + 50);
+    assert_eq!(pull(&out), [(3, 1)], "even the origin comes first");
+    let (at, out) = tick_until_sent(&mut node, at + 300);
+    assert_eq!(pull(&out), [(6, 1)]);
+    // An answer shows that it is there.
+    answer(&mut node, at, 6, 3);
+    claim(&mut node, at, 4);
+    let (_, out) = tick_until_sent(&mut node, at + 100);
+    assert_eq!(pull(&out), [(6, 1)]);
+}
+
+#[test]
+fn who_is_busy_is_asked_again_after_the_same_short_wait() {
+    let mut node = receiver();
+    let origin = origin(1, 1);
+    node.handle(0, 5, offer(1, 1, 4, 0));
+    let mut asked = 0;
+    for now in (0..10_000).step_by(5) {
+        let mut pulls = pull(&node.tick(now));
+        while let Some((to, _)) = pulls.pop() {
+            asked += u32::from(to == 5);
+            // The origin has nothing either.
+            let have = if to == 5 { Seq(4) } else { Seq::ZERO };
+            let last = Seq::ZERO;
+            pulls.extend(pull(&node.handle(
+                now,
+                to,
+                Message::PullEnd { origin, last, have },
+            )));
+        }
+    }
+    assert!((19..=40).contains(&asked), "{asked} times in 10 s");
+    assert_eq!(node.replica.counters().pulls_abandoned, 0);
+}

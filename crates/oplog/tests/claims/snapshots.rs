@@ -83,6 +83,26 @@ fn a_lost_chunk_is_asked_for_again() {
 }
 
 #[test]
+fn a_chunk_that_later_ones_show_to_be_lost_is_asked_for_at_once() {
+    let mut net = long_log(20);
+    net.offer(0, 1);
+    net.deliver(0);
+    net.advance(41);
+    let asked = net.now;
+    let mut lost = false;
+    while let Some((_, _, message)) = net.wires.front() {
+        let is_third = matches!(message, Message::Snapshot(chunk) if chunk.index == 3);
+        if is_third && !std::mem::replace(&mut lost, true) {
+            net.wires.pop_front();
+        } else {
+            net.deliver(0);
+        }
+    }
+    assert!(lost);
+    assert_eq!((net.node(1).seq(0), net.now), (21, asked));
+}
+
+#[test]
 fn pull_responder_dies_mid_snapshot_and_another_peer_is_asked() {
     let mut net = long_log(40);
     let (config, history) = (net.config.clone(), net.history.clone());
@@ -109,6 +129,45 @@ fn pull_responder_dies_mid_snapshot_and_another_peer_is_asked() {
     assert_eq!(windows, 1);
     assert_eq!(net.node(2).seq(0), 41);
     assert!(net.node(2).replica.counters().pulls_timed_out > 0);
+}
+
+/// Rank 1 claims the log last, and loses all but the first chunk of everything it sends; rank 0 has the log as well.
+fn behind_a_lossy_responder(other_answers: bool) -> (Net, u64) {
+    let mut net = long_log(40);
+    let (config, history) = (net.config.clone(), net.history.clone());
+    net.nodes
+        .push(Node::sharing(origin(2, 1), config, &history));
+    net.settle();
+    net.restart(2);
+    net.offer(0, 2);
+    net.offer(1, 2);
+    let mut windows = 0;
+    while net.node(2).seq(0) == 0 {
+        assert!(net.now < 60_000);
+        net.advance(10);
+        let mut first = true;
+        while let Some((from, to, message)) = net.wires.front().cloned() {
+            let chunk = matches!(message, Message::Snapshot(_));
+            windows += u64::from(from == 2 && to == 1);
+            let lost = from == 1 && chunk && !std::mem::take(&mut first);
+            if lost || (from == 0 && chunk && !other_answers) {
+                net.wires.pop_front();
+            } else {
+                net.deliver(0);
+            }
+        }
+    }
+    (net, windows)
+}
+
+#[test]
+fn whoever_sends_a_snapshot_haltingly_is_left_for_a_peer_that_has_it_too() {
+    let (net, windows) = behind_a_lossy_responder(true);
+    assert!(windows < 6, "{windows}");
+    assert!(net.now < 2_000, "{} ms", net.now);
+    let (net, windows) = behind_a_lossy_responder(false);
+    assert!(windows > 10, "the only one that answers is kept: {windows}");
+    assert_eq!(net.nodes[2].replica.counters().snapshots_loaded, 1);
 }
 
 #[test]
