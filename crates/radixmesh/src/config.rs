@@ -15,6 +15,7 @@ use crate::admin::Token;
 use crate::core::node_id;
 use crate::loopback::is_loopback;
 use crate::roles::Roles;
+use crate::source::{self, SourceSettings, SourcesError};
 
 /// One member of the cluster. Its rank is its place in [`Config::members`], unless it joins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +94,8 @@ pub struct Config {
     pub trace_applies: bool,
     /// A simulated engine to host.
     pub simulated_engine: Option<SimulatedEngine>,
+    /// The engines behind this node whose KV events it follows.
+    pub sources: Vec<SourceSettings>,
     /// What role every rank has now, as the running node knows: certificates are compared with it.
     pub(crate) roles: Roles,
 }
@@ -170,6 +173,11 @@ pub enum ConfigError {
     /// State: nothing was started.
     #[error(transparent)]
     Topology(#[from] topology::ConfigError),
+    /// The part of the engines is wrong.
+    ///
+    /// State: nothing was started.
+    #[error(transparent)]
+    Sources(#[from] SourcesError),
     /// The part of the routing policy is wrong.
     ///
     /// State: nothing was started.
@@ -213,6 +221,7 @@ impl Config {
             record_log: None,
             trace_applies: false,
             simulated_engine: None,
+            sources: Vec::new(),
             roles: Roles::default(),
         }
     }
@@ -269,6 +278,7 @@ impl Config {
                 page_size: self.page_size,
             });
         }
+        source::check(&self.sources)?;
         let mut addresses: Vec<&str> = self
             .members
             .iter()

@@ -23,6 +23,7 @@ pub mod record;
 mod rejoin;
 mod roles;
 mod roster;
+pub mod source;
 
 pub use config::{Config, ConfigError, Join, Member, SimulatedEngine};
 pub use driver::Report;
