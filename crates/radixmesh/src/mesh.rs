@@ -27,6 +27,7 @@ use crate::host::{Host, Started};
 use crate::incarnation;
 use crate::lookup::{Desk, Lookup};
 use crate::record;
+use crate::source::{SourceReport, Sources, SourcesStartError};
 
 /// Why a node did not start.
 #[derive(Debug, Error)]
@@ -92,6 +93,11 @@ pub enum StartError {
         /// What the members said.
         why: String,
     },
+    /// The engines behind the node cannot be followed.
+    ///
+    /// State: nothing is left running.
+    #[error(transparent)]
+    Sources(#[from] SourcesStartError),
     /// A thread could not be started.
     ///
     /// State: nothing is left running.
@@ -119,12 +125,14 @@ struct Inner {
     local_address: String,
     started: Timestamp,
     engine: Option<EngineHost>,
+    sources: watch::Receiver<Vec<SourceReport>>,
 }
 
 /// Ends a node and waits for it.
 pub struct Running {
     mesh: Mesh,
     admin: Option<admin::Server>,
+    sources: Option<Sources>,
     driver: Option<JoinHandle<()>>,
     end: watch::Receiver<Option<Ended>>,
 }
@@ -154,6 +162,9 @@ impl Running {
     pub async fn shutdown(mut self) {
         if let Some(admin) = self.admin.take() {
             admin.shutdown();
+        }
+        if let Some(sources) = self.sources.take() {
+            sources.stop().await;
         }
         // The node may have ended by itself.
         let _ = self.mesh.inner.commands.send(Command::Shutdown).await;
@@ -213,6 +224,7 @@ impl Mesh {
             .simulated_engine
             .map(|engine| EngineHost::new(engine, config.page_size));
         let admin_at = config.admin.clone();
+        let (told, reports) = watch::channel(Vec::new());
         let mesh = Mesh {
             inner: Arc::new(Inner {
                 config,
@@ -221,14 +233,23 @@ impl Mesh {
                 local_address,
                 started: clock::now(),
                 engine,
+                sources: reports,
             }),
         };
         let mut running = Running {
             mesh,
             admin: None,
+            sources: None,
             driver: Some(driver),
             end,
         };
+        match Sources::start(running.mesh.config(), running.mesh.clone(), told) {
+            Ok(sources) => running.sources = sources,
+            Err(error) => {
+                running.shutdown().await;
+                return Err(error.into());
+            }
+        }
         if let Some(address) = admin_at {
             match admin::Server::start(&address, running.mesh.clone()) {
                 Ok(server) => running.admin = Some(server),
@@ -358,6 +379,12 @@ impl Mesh {
         lookup.matches = matches;
         lookup.version = version;
         Ok(())
+    }
+
+    /// Returns the state of the engines that this node follows, at most some 50 ms old; the first of them soon after the start.
+    #[must_use]
+    pub fn sources(&self) -> Vec<SourceReport> {
+        self.inner.sources.borrow().clone()
     }
 
     /// Returns the simulated engine, where one is hosted.
