@@ -5,6 +5,7 @@
 //! readers take any [`std::io::BufRead`] that they are handed.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+mod approximate;
 pub mod baseline;
 pub mod event;
 pub mod intake;
@@ -15,6 +16,7 @@ pub mod source;
 pub mod trace;
 pub mod workload;
 
+pub use approximate::Approximate;
 pub use baseline::{Baselines, Rates};
 pub use intake::Intake;
 pub use sim_engine::{Run, SimulatedEngine, SimulatedEngineConfig, StoredRun};

@@ -30,6 +30,6 @@ pub use driver::Report;
 pub use ended::Ended;
 pub use lookup::Lookup;
 pub use loopback::is_loopback;
-pub use mesh::{Mesh, Running, ShutDown, StartError};
+pub use mesh::{Mesh, ObserveError, Running, ShutDown, StartError};
 
 pub use {engines, node, oplog, radix_core, routing, topology, transport};

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::host::{Host, Started};
 use crate::incarnation;
 use crate::lookup::{Desk, Lookup};
 use crate::record;
-use crate::source::{SourceReport, Sources, SourcesStartError};
+use crate::source::{Feed, Observer, SourceReport, Sources, SourcesStartError};
 
 /// Why a node did not start.
 #[derive(Debug, Error)]
@@ -112,6 +112,30 @@ pub enum StartError {
 #[error("the node has shut down")]
 pub struct ShutDown;
 
+/// Why a prompt that was sent to an engine was not taken in.
+///
+/// State: unchanged.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ObserveError {
+    /// No engine of that name is configured.
+    #[error("no source is called `{engine}`")]
+    Unknown {
+        /// As given.
+        engine: String,
+    },
+    /// The engine publishes events; a guess beside them would only be wrong.
+    #[error(
+        "source `{engine}` tells itself what it holds; only an approximate one is told of prompts"
+    )]
+    TellsItself {
+        /// As given.
+        engine: String,
+    },
+    /// The node is gone.
+    #[error(transparent)]
+    ShutDown(#[from] ShutDown),
+}
+
 /// A handle of a running node. Clones share the node; dropping handles does not end it.
 #[derive(Clone)]
 pub struct Mesh {
@@ -126,6 +150,7 @@ struct Inner {
     started: Timestamp,
     engine: Option<EngineHost>,
     sources: watch::Receiver<Vec<SourceReport>>,
+    observer: OnceLock<Observer>,
 }
 
 /// Ends a node and waits for it.
@@ -234,6 +259,7 @@ impl Mesh {
                 started: clock::now(),
                 engine,
                 sources: reports,
+                observer: OnceLock::new(),
             }),
         };
         let mut running = Running {
@@ -244,7 +270,13 @@ impl Mesh {
             end,
         };
         match Sources::start(running.mesh.config(), running.mesh.clone(), told) {
-            Ok(sources) => running.sources = sources,
+            Ok(sources) => {
+                if let Some(sources) = &sources {
+                    // Nobody set it before.
+                    let _ = running.mesh.inner.observer.set(sources.observer());
+                }
+                running.sources = sources;
+            }
             Err(error) => {
                 running.shutdown().await;
                 return Err(error.into());
@@ -385,6 +417,35 @@ impl Mesh {
     #[must_use]
     pub fn sources(&self) -> Vec<SourceReport> {
         self.inner.sources.borrow().clone()
+    }
+
+    /// Tells that a prompt was sent to an engine that is configured as [`Feed::Approximate`](crate::source::Feed::Approximate):
+    /// its pages are taken for cached for the configured time. Waits while too much is waiting.
+    ///
+    /// Errors: [`ObserveError`]; nothing was taken in.
+    pub async fn observe(
+        &self,
+        engine: &str,
+        namespace: Namespace,
+        pages: Vec<Fingerprint>,
+    ) -> Result<(), ObserveError> {
+        let configured = &self.inner.config.sources;
+        let known = configured.iter().find(|settings| settings.name == engine);
+        let source = match known {
+            None => Err(ObserveError::Unknown {
+                engine: engine.to_owned(),
+            }),
+            Some(settings) => match settings.feed {
+                Feed::Approximate { .. } => Ok(settings.first),
+                Feed::Zmq(_) | Feed::Discover { .. } | Feed::TrtHttp { .. } => {
+                    Err(ObserveError::TellsItself {
+                        engine: engine.to_owned(),
+                    })
+                }
+            },
+        }?;
+        let observer = self.inner.observer.get().ok_or(ShutDown)?;
+        Ok(observer.observe(source, namespace, pages).await?)
     }
 
     /// Returns the simulated engine, where one is hosted.

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use engines::event::TrtEvents;
-use radix_core::id::SourceId;
+use radix_core::id::{Namespace, SourceId};
+use radix_core::page::Fingerprint;
 
 /// News of one source.
 pub(crate) struct Heard {
@@ -26,4 +27,9 @@ pub(crate) enum News {
     ReplayFailed { ask: u32, error: String },
     /// Events that TensorRT-LLM's HTTP port gave away.
     Drained(TrtEvents),
+    /// A prompt was sent to an engine that says nothing itself.
+    Observed {
+        namespace: Namespace,
+        pages: Vec<Fingerprint>,
+    },
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use engines::Intake;
-use engines::source::{Input, Output, Source, SourceConfig};
-use radix_core::id::SourceId;
+use engines::source::{Command, Input, Output, Source, SourceConfig};
+use engines::{Approximate, Intake};
+use radix_core::id::{Namespace, SourceId};
+use radix_core::page::Fingerprint;
 use radix_core::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -22,7 +23,7 @@ use super::status::SourceReport;
 use super::store::{Store, StoreError};
 use crate::clock;
 use crate::config::Config;
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, ShutDown};
 
 /// News that wait; what the sockets bring beyond that waits in the kernel, and then in the engine.
 const NEWS_MAX: usize = 1_024;
@@ -35,6 +36,7 @@ const REPORT_EVERY: Duration = Duration::from_millis(50);
 
 /// A node's sources, from outside.
 pub(crate) struct Sources {
+    to: mpsc::Sender<Heard>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -56,19 +58,29 @@ impl Sources {
             None => None,
         };
         let (stop, stopped) = oneshot::channel();
+        let (to, inbox) = mpsc::channel(NEWS_MAX);
         let host = Host::new(config, mesh, store, told);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(SourcesStartError::Thread)?;
+        let news = to.clone();
         let thread = std::thread::Builder::new()
             .name("radixmesh-sources".to_owned())
-            .spawn(move || runtime.block_on(host.run(stopped)))
+            .spawn(move || runtime.block_on(host.run(news, inbox, stopped)))
             .map_err(SourcesStartError::Thread)?;
         Ok(Some(Sources {
+            to,
             stop: Some(stop),
             thread: Some(thread),
         }))
+    }
+
+    /// Returns how prompts are reported that were sent to engines without events.
+    pub(crate) fn observer(&self) -> Observer {
+        Observer {
+            to: self.to.clone(),
+        }
     }
 
     /// Ends the thread, after what is known was written down.
@@ -77,6 +89,26 @@ impl Sources {
         if let Some(thread) = self.thread.take() {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
+    }
+}
+
+/// Tells of prompts that were sent to engines without events.
+#[derive(Clone)]
+pub(crate) struct Observer {
+    to: mpsc::Sender<Heard>,
+}
+
+impl Observer {
+    /// Waits for room in the queue. Errors: [`ShutDown`].
+    pub(crate) async fn observe(
+        &self,
+        source: SourceId,
+        namespace: Namespace,
+        pages: Vec<Fingerprint>,
+    ) -> Result<(), ShutDown> {
+        let news = News::Observed { namespace, pages };
+        let heard = Heard { source, news };
+        self.to.send(heard).await.map_err(|_| ShutDown)
     }
 }
 
@@ -96,6 +128,7 @@ pub enum SourcesStartError {
 struct Host {
     engines: Vec<SourceSettings>,
     intake: Intake,
+    guesses: BTreeMap<SourceId, Approximate>,
     lines: BTreeMap<SourceId, Line>,
     publisher: Publisher,
     store: Option<Arc<Store>>,
@@ -105,6 +138,7 @@ struct Host {
     told: watch::Sender<Vec<SourceReport>>,
     tell_at: Option<Instant>,
     out: Vec<Output>,
+    guessed: Vec<Command>,
 }
 
 impl Host {
@@ -115,8 +149,14 @@ impl Host {
         told: watch::Sender<Vec<SourceReport>>,
     ) -> Host {
         let (mut intake, mut lines) = (Intake::new(), BTreeMap::new());
+        let mut guesses = BTreeMap::new();
         for engine in &config.sources {
             for (rank, id) in (0..).zip(engine.sources()) {
+                if let Feed::Approximate { ttl } = engine.feed {
+                    guesses.insert(id, Approximate::new(id, ttl, engine.blocks_max));
+                    lines.insert(id, Line::new(engine, rank, None));
+                    continue;
+                }
                 let (source, line) = begin(config, engine, rank, id, store.as_deref());
                 intake.add(source);
                 lines.insert(id, line);
@@ -125,6 +165,7 @@ impl Host {
         Host {
             engines: config.sources.clone(),
             intake,
+            guesses,
             lines,
             publisher: Publisher::new(mesh),
             store,
@@ -133,11 +174,16 @@ impl Host {
             told,
             tell_at: Some(Instant::now()),
             out: Vec::new(),
+            guessed: Vec::new(),
         }
     }
 
-    async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
-        let (to, mut inbox) = mpsc::channel(NEWS_MAX);
+    async fn run(
+        mut self,
+        to: mpsc::Sender<Heard>,
+        mut inbox: mpsc::Receiver<Heard>,
+        mut stopped: oneshot::Receiver<()>,
+    ) {
         for engine in &self.engines {
             follow::spawn(engine, &to);
         }
@@ -204,6 +250,11 @@ impl Host {
                 }
             }
             News::Drained(events) => input(Input::Drained(&events)),
+            News::Observed { namespace, pages } => {
+                if let Some(guess) = self.guesses.get_mut(&source) {
+                    guess.observe(now, namespace, &pages, &mut self.guessed);
+                }
+            }
         }
         self.carry_out(to);
     }
@@ -237,6 +288,9 @@ impl Host {
     }
 
     fn carry_out(&mut self, to: &mpsc::Sender<Heard>) {
+        for command in self.guessed.drain(..) {
+            self.publisher.push(command);
+        }
         for output in std::mem::take(&mut self.out) {
             match output {
                 Output::Publish(command) => self.publisher.push(command),
@@ -298,9 +352,13 @@ impl Host {
     fn tell(&mut self) {
         if self.tell_at.is_some_and(|at| at <= Instant::now()) {
             self.tell_at = None;
-            let lines = self.lines.iter();
-            let reports = lines.filter_map(|(id, line)| Some(line.report(self.intake.get(*id)?)));
-            self.told.send_replace(reports.collect());
+            let report = |(id, line): (&SourceId, &Line)| {
+                let guess = self.guesses.get(id);
+                let guess = guess.map(|guess| line.report_guess(*id, guess));
+                guess.or_else(|| Some(line.report(self.intake.get(*id)?)))
+            };
+            let reports = self.lines.iter().filter_map(report).collect();
+            self.told.send_replace(reports);
         }
     }
 }

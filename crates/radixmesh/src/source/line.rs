@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use engines::source::{Cause, Source};
+use engines::Approximate;
+use engines::source::{Cause, Counters, Source, SourceStats, Standing};
 use radix_core::id::SourceId;
 use radix_core::time::Timestamp;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
 
 use super::heard::{Heard, News};
-use super::settings::{Feed, SourceSettings};
+use super::settings::SourceSettings;
 use super::sockets;
 use super::status::{SocketCounters, SourceReport};
 
@@ -22,7 +23,6 @@ pub(crate) struct Line {
     pub(crate) replay: Option<String>,
     pub(crate) cause: Cause,
     pub(crate) socket: SocketCounters,
-    is_approximate: bool,
     endpoint: String,
     last_error: Option<String>,
     down_after: Duration,
@@ -40,7 +40,6 @@ impl Line {
             replay,
             cause: Cause::Began,
             socket: SocketCounters::default(),
-            is_approximate: matches!(engine.feed, Feed::Approximate { .. }),
             endpoint: String::new(),
             last_error: None,
             down_after: engine.down_after,
@@ -121,17 +120,39 @@ impl Line {
 
     pub(crate) fn report(&self, source: &Source) -> SourceReport {
         SourceReport {
-            name: self.name.clone(),
-            rank: self.rank,
-            source: source.config().source,
-            endpoint: self.endpoint.clone(),
-            connected: self.is_up,
             standing: source.standing(),
             cause: self.cause,
-            approximate: self.is_approximate,
-            last_error: self.last_error.clone(),
             counters: source.counters(),
             stats: source.stats(),
+            ..self.bare(source.config().source)
+        }
+    }
+
+    /// What there is to say of an engine whose contents are guessed.
+    pub(crate) fn report_guess(&self, source: SourceId, guess: &Approximate) -> SourceReport {
+        SourceReport {
+            approximate: true,
+            stats: SourceStats {
+                blocks: guess.pages(),
+                ..SourceStats::default()
+            },
+            ..self.bare(source)
+        }
+    }
+
+    fn bare(&self, source: SourceId) -> SourceReport {
+        SourceReport {
+            name: self.name.clone(),
+            rank: self.rank,
+            source,
+            endpoint: self.endpoint.clone(),
+            connected: self.is_up,
+            standing: Standing::Degraded,
+            cause: Cause::Began,
+            approximate: false,
+            last_error: self.last_error.clone(),
+            counters: Counters::default(),
+            stats: SourceStats::default(),
             socket: self.socket,
         }
     }
