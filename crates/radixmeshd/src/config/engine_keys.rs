@@ -54,7 +54,7 @@ pub const SOURCE_KEYS: &[Key] = &[
     Key {
         name: "source.url",
         kind: Kind::Url,
-        default: Default::Unset("http://127.0.0.1:8000"),
+        default: Default::Unset("http://127.0.0.1:8100"),
         doc: "HTTP address of the engine. vLLM and SGLang are asked there for their endpoints; TensorRT-LLM is drained\n\
               there of its events, which nobody else may do then. Either this or `endpoint`.",
     },
