@@ -77,6 +77,59 @@ fn errors_name_key_value_source_and_reason() {
 }
 
 #[test]
+fn engines_are_shown_with_all_that_they_are_and_explained() {
+    let file =
+        std::env::temp_dir().join(format!("radixmesh-it-engine-{}.toml", std::process::id()));
+    let path = file.to_string_lossy().into_owned();
+    let good = "prefill = [\"127.0.0.1:7000\"]\nfingerprint_key = \"0123456789abcdef\"\n";
+    let write = |more: &str| std::fs::write(&file, format!("{good}{more}")).unwrap();
+    let engine = "[[source]]\nname = \"v\"\nkind = \"vllm\"\nendpoint = \"tcp://127.0.0.1:5557\"\n";
+
+    write(engine);
+    let output = radixmeshd(&["config", "check", "--config", &path]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line = |key: &str| {
+        text.lines()
+            .find(|line| line.starts_with(key))
+            .unwrap_or_default()
+    };
+    let endpoint = line("source[v].endpoint ");
+    assert!(
+        endpoint.contains("\"tcp://127.0.0.1:5557\"") && endpoint.ends_with(&path),
+        "{text}"
+    );
+    for (key, default) in [("id", "0"), ("ranks", "1"), ("down_after", "\"5s\"")] {
+        let line = line(&format!("source[v].{key} "));
+        assert!(
+            line.contains(default) && line.ends_with("default"),
+            "{text}"
+        );
+    }
+    assert!(!text.contains("source[v].ttl"), "{text}");
+
+    let output = radixmeshd(&["config", "explain", "source.endpoint", "--config", &path]);
+    let text = stdout(&output);
+    let now = format!("now:      \"tcp://127.0.0.1:5557\" in source `v` (from file {path})");
+    assert!(
+        text.contains(&now) && text.contains("no variable and no flag"),
+        "{text}"
+    );
+
+    write(&format!("{engine}bnid = true\n"));
+    let unknown = format!("source `v`: unknown key `source.bnid` (from file {path})");
+    check(&["config", "check", "--config", &path], &[&unknown]);
+    write(&format!("{engine}url = \"http://127.0.0.1:1\"\n"));
+    let both = "source `v`: key `source.url` = \"http://127.0.0.1:1\"";
+    check(&["config", "check", "--config", &path], &[both]);
+    check(
+        &["node", "--config", &path, "--local", "127.0.0.1:7000"],
+        &[both],
+    );
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
 fn a_variable_sets_a_key_and_is_named_as_its_source() {
     let explain = |value: &str| {
         let mut command = crate::support::command(&["config", "explain", "page_size"]);

@@ -10,6 +10,7 @@ pub use super::members_api::{
     BadLink, BehindStatus, ForgetResponse, LagStatus, Lagging, LeaveRequest, LeaveResponse,
     MemberStatus, MembersResponse, OtherView, RingCheck, RingCheckStatus,
 };
+pub use super::sources_api::SourceStatus;
 
 /// Body of `POST /match` and `POST /route`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -282,6 +283,9 @@ pub struct StatusResponse {
     pub behind: Vec<BehindStatus>,
     /// Every log, by rank.
     pub origins: Vec<OriginStatus>,
+    /// The engines behind this node whose events it follows, one entry for each data-parallel rank.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceStatus>,
     /// Resident memory of the process.
     pub memory_bytes: u64,
     /// Size of the tree.

@@ -25,6 +25,7 @@ use super::metrics;
 use super::reasons;
 use super::refusal::Refusal;
 use super::server::Admin;
+use super::sources;
 use crate::clock;
 use crate::core::Published;
 use crate::lookup::Lookup;
@@ -71,6 +72,7 @@ pub(crate) async fn status(State(admin): State<Arc<Admin>>) -> Answer<StatusResp
         self_doubt: report.status.health,
         behind: members::behind(&report.status),
         origins: origins.collect(),
+        sources: sources::list(&sources::source_reports(mesh)),
         memory_bytes: metrics::resident_bytes(),
         index: IndexStatus {
             nodes: index.nodes,
@@ -230,7 +232,9 @@ pub(crate) async fn applied(
 
 pub(crate) async fn metrics(State(admin): State<Arc<Admin>>) -> Result<impl IntoResponse, Refusal> {
     let report = admin.mesh.report().await?;
-    let text = metrics::encode(&report).map_err(|error| Refusal::unavailable(error.to_string()))?;
+    let sources = sources::source_reports(&admin.mesh);
+    let text = metrics::encode(&report, sources)
+        .map_err(|error| Refusal::unavailable(error.to_string()))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text))
 }

@@ -14,8 +14,10 @@ use serde_json::Value;
 use topology::Reach;
 use transport::Security;
 
+use super::source_metrics;
 use crate::clock;
 use crate::driver::Report;
+use crate::source::SourceReport;
 
 /// Returns the resident memory of this process, or 0 where the system does not tell.
 pub(crate) fn resident_bytes() -> u64 {
@@ -60,16 +62,16 @@ pub(crate) fn counters(report: &Report) -> impl Iterator<Item = (String, u64)> {
 }
 
 /// Returns the OpenMetrics text.
-pub(crate) fn encode(report: &Report) -> Result<String, fmt::Error> {
+pub(crate) fn encode(report: &Report, sources: Vec<SourceReport>) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("radixmesh");
-    registry.register_collector(Box::new(Snapshot(report.clone())));
+    registry.register_collector(Box::new(Snapshot(report.clone(), sources)));
     let mut text = String::new();
     encode_text(&mut text, &registry)?;
     Ok(text)
 }
 
 #[derive(Debug)]
-struct Snapshot(Report);
+struct Snapshot(Report, Vec<SourceReport>);
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -161,6 +163,7 @@ impl Collector for Snapshot {
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
         self.encode_members(&mut encoder)?;
+        source_metrics::encode(&self.1, &mut encoder)?;
         if let Some(agreed_at) = report.status.check.agreed_at {
             let age = clock::now().since(agreed_at).as_secs_f64();
             let gauge = ConstGauge::new(age);

@@ -12,6 +12,10 @@ mod metrics;
 mod reasons;
 mod refusal;
 mod server;
+mod source_counters;
+mod source_metrics;
+mod sources;
+mod sources_api;
 mod token;
 
 pub(crate) use server::Server;

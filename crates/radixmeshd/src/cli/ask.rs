@@ -14,6 +14,7 @@ use radixmesh::admin::api::{
     SecurityStatus, StatusResponse,
 };
 
+use super::engines::engines_text;
 use super::members::member_table;
 use super::output::{Exit, Failure, Format, print, row, table};
 use crate::client::Client;
@@ -176,6 +177,7 @@ fn status_text(status: &StatusResponse) -> String {
     );
     out += &security_text(&status.security);
     out += &health_text(status);
+    out += &engines_text(&status.sources);
     out.push('\n');
     out += &member_table(&status.members);
     out.push('\n');

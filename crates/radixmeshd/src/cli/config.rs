@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::output::{Exit, Failure, Format, print};
-use crate::config::{ConfigErrors, KEYS, Key, Loaded, Sources, default_toml, explain, list};
+use crate::config::{
+    ConfigErrors, Key, Loaded, SOURCE_PREFIX, Sources, default_toml, explain, list,
+};
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, Default, Args)]
@@ -89,7 +91,7 @@ pub(super) fn run(command: &ConfigCommand, format: Format) -> Result<(), Failure
         ConfigCommand::Default => print(Format::Text, &(), default_toml),
         ConfigCommand::Check(sources) => check(sources, format),
         ConfigCommand::Explain { key: None, .. } => {
-            let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+            let names: Vec<&str> = Key::all().map(|key| key.name).collect();
             print(format, &names, list)
         }
         ConfigCommand::Explain {
@@ -123,19 +125,36 @@ fn check(sources: &SourceArgs, format: Format) -> Result<(), Failure> {
     } else {
         let members = loaded.members().map_err(ConfigErrors::from)?;
         loaded.secret().map_err(ConfigErrors::from)?;
+        loaded.sources()?;
         loaded
             .check_security(members.iter().map(|member| &member.address))
             .map_err(ConfigErrors::from)?;
         format!("what {} members share; `local` is not set", members.len())
     };
-    let values: BTreeMap<&str, [String; 2]> = loaded
+    let mut lines: Vec<(String, String, String)> = loaded
         .iter()
-        .map(|(key, now)| (key, [now.value.to_string(), now.origin.clone()]))
+        .map(|(key, now)| (key.to_owned(), now.value.to_string(), now.origin.clone()))
+        .collect();
+    for (table, engine) in loaded.engines().iter().zip(loaded.sources()?) {
+        let key = |name: &str| {
+            let name = name.trim_start_matches(SOURCE_PREFIX);
+            format!("source[{}].{name}", engine.name)
+        };
+        if table.get("source.id").is_none() {
+            let first = engine.first.0.to_string();
+            lines.push((key("id"), first, "default".to_owned()));
+        }
+        let set = table.iter();
+        lines.extend(set.map(|(name, value, origin)| (key(name), value, origin)));
+    }
+    let values: BTreeMap<&str, [&str; 2]> = lines
+        .iter()
+        .map(|(key, value, origin)| (key.as_str(), [value.as_str(), origin.as_str()]))
         .collect();
     print(format, &values, || {
-        let rows: Vec<Vec<String>> = loaded
+        let rows: Vec<Vec<String>> = lines
             .iter()
-            .map(|(key, now)| super::output::row([&key, &now.value, &now.origin]))
+            .map(|(key, value, origin)| super::output::row([key, value, origin]))
             .collect();
         super::output::table(&rows)
     })?;
@@ -148,8 +167,13 @@ fn story(key: &Key, loaded: &Loaded) -> BTreeMap<&'static str, String> {
         ("key", key.name.to_owned()),
         ("doc", key.doc.to_owned()),
         ("range", key.kind.range()),
-        ("variable", key.env()),
     ]);
+    if key.is_of_source() {
+        let set_by = "a [[source]] table of the configuration file".to_owned();
+        story.insert("set_by", set_by);
+        return story;
+    }
+    story.insert("variable", key.env());
     if let Some(now) = loaded.get(key.name) {
         story.extend([
             ("value", now.value.to_string()),

@@ -3,6 +3,7 @@
 mod ask;
 mod cert;
 mod config;
+mod engines;
 mod members;
 mod node;
 mod output;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use radixmesh::source::SourcesError;
 use thiserror::Error;
 
 /// One thing that is wrong.
@@ -72,6 +73,31 @@ pub enum ConfigError {
         /// What it is and how to set it.
         why: String,
     },
+    /// Something is wrong in one of the `[[source]]` tables.
+    ///
+    /// State: nothing was started.
+    #[error("{which}: {error}")]
+    InSource {
+        /// Its name, or its place where it has none.
+        which: String,
+        /// What it is.
+        error: Box<ConfigError>,
+    },
+    /// The `[[source]]` tables do not fit together.
+    ///
+    /// State: nothing was started.
+    #[error(transparent)]
+    Sources(#[from] SourcesError),
+}
+
+impl ConfigError {
+    /// Says in which `[[source]]` table it is.
+    pub(super) fn in_source(self, which: &str) -> ConfigError {
+        ConfigError::InSource {
+            which: which.to_owned(),
+            error: Box::new(self),
+        }
+    }
 }
 
 /// Everything that is wrong, one line each. Never empty.

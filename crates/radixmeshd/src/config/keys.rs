@@ -1,6 +1,7 @@
 //! The one table of every configuration key: kind, default, range and meaning. `config default`, `config explain`
 //! and the loader all read it. Where values come from is in [`load`](super::load).
 
+use super::engine_keys::{SOURCE_KEYS, SOURCE_PREFIX};
 use super::kind::Kind;
 
 /// One key of the configuration.
@@ -28,13 +29,24 @@ pub enum Default {
 }
 
 impl Key {
-    /// Returns the key of that name.
+    /// Returns the key of that name, be it one of the node or of a `[[source]]` table.
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Key> {
-        KEYS.iter().find(|key| key.name == name)
+        Key::all().find(|key| key.name == name)
     }
 
-    /// Returns the environment variable that sets it.
+    /// Returns every key there is, those of `[[source]]` tables last.
+    pub fn all() -> impl Iterator<Item = &'static Key> {
+        KEYS.iter().chain(SOURCE_KEYS)
+    }
+
+    /// Returns whether it is a key of `[[source]]` tables. Only the file has those.
+    #[must_use]
+    pub fn is_of_source(&self) -> bool {
+        self.name.starts_with(SOURCE_PREFIX)
+    }
+
+    /// Returns the environment variable that sets it, unless it [is of a `[[source]]` table](Self::is_of_source).
     #[must_use]
     pub fn env(&self) -> String {
         format!(
@@ -49,7 +61,7 @@ pub const ENV_PREFIX: &str = "RADIXMESH_";
 
 const HOUR_MS: u64 = 3_600_000;
 
-/// Every key, tables last, in the order of `config default`.
+/// Every key but those of `[[source]]` tables ([`SOURCE_KEYS`]), tables last, in the order of `config default`.
 pub const KEYS: &[Key] = &[
     Key {
         name: "cluster",
@@ -316,7 +328,7 @@ mod tests {
 
     #[test]
     fn every_default_and_example_is_in_the_range_of_its_key() {
-        for key in KEYS {
+        for key in Key::all() {
             let (Default::Toml(text) | Default::Unset(text) | Default::Required(text)) =
                 key.default;
             let value = match key.default {
@@ -339,9 +351,9 @@ mod tests {
     #[test]
     fn names_are_unique_and_tables_come_last() {
         let mut in_tables = false;
-        for (at, key) in KEYS.iter().enumerate() {
+        for (at, key) in Key::all().enumerate() {
             assert!(
-                KEYS[..at].iter().all(|other| other.name != key.name),
+                Key::all().take(at).all(|other| other.name != key.name),
                 "{}",
                 key.name
             );

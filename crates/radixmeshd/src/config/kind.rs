@@ -59,12 +59,18 @@ pub enum Kind {
     Filter,
     /// A fingerprint key, or the file that holds it.
     Secret,
+    /// What an engine is.
+    Engine,
+    /// A ZeroMQ socket.
+    ZmqEndpoint,
+    /// The HTTP address of an engine.
+    Url,
 }
 
 /// A value that was found to be good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// Of [`Kind::Text`], [`Kind::Address`] and [`Kind::Filter`].
+    /// Of [`Kind::Text`], [`Kind::Address`], [`Kind::Filter`], [`Kind::ZmqEndpoint`] and [`Kind::Url`].
     Text(String),
     /// Of [`Kind::Addresses`].
     Texts(Vec<String>),
@@ -86,6 +92,34 @@ pub enum Parsed {
     Path(PathBuf),
     /// Of [`Kind::Secret`].
     Secret(FingerprintKey),
+    /// Of [`Kind::Engine`].
+    Engine(EngineKind),
+}
+
+/// What an engine is, and so how its events are reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineKind {
+    /// vLLM: ZeroMQ, or asked where.
+    Vllm,
+    /// SGLang: ZeroMQ, or asked where.
+    Sglang,
+    /// TensorRT-LLM: ZeroMQ, or drained over HTTP.
+    TensorRtLlm,
+    /// It says nothing.
+    Approximate,
+}
+
+impl EngineKind {
+    /// Returns its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EngineKind::Vllm => "vllm",
+            EngineKind::Sglang => "sglang",
+            EngineKind::TensorRtLlm => "tensorrt-llm",
+            EngineKind::Approximate => "approximate",
+        }
+    }
 }
 
 /// Where the admin port is.
@@ -126,6 +160,9 @@ impl Kind {
             Kind::Secret => {
                 "16 hexadecimal digits, or \"file:PATH\" of a file that holds them".to_owned()
             }
+            Kind::Engine => "vllm, sglang, tensorrt-llm or approximate".to_owned(),
+            Kind::ZmqEndpoint => "tcp://host:port or ipc://path".to_owned(),
+            Kind::Url => "http://host:port".to_owned(),
         }
     }
 
@@ -217,6 +254,36 @@ impl Kind {
                 Ok(Parsed::Text(text))
             }
             Kind::Secret => secret(&text(value).ok_or_else(must)?).map(Parsed::Secret),
+            Kind::Engine => {
+                let all = [
+                    EngineKind::Vllm,
+                    EngineKind::Sglang,
+                    EngineKind::TensorRtLlm,
+                    EngineKind::Approximate,
+                ];
+                let word = text(value).ok_or_else(must)?;
+                let kind = all.into_iter().find(|kind| kind.as_str() == word);
+                kind.map(Parsed::Engine).ok_or_else(must)
+            }
+            Kind::ZmqEndpoint => {
+                let text = text(value).ok_or_else(must)?;
+                let is_path = text.strip_prefix("ipc://").is_some_and(|at| !at.is_empty());
+                if is_path || socket_port(&text).is_some() {
+                    Ok(Parsed::Text(text))
+                } else {
+                    Err(must())
+                }
+            }
+            Kind::Url => {
+                let text = text(value).ok_or_else(must)?;
+                let bare = text.trim_end_matches('/');
+                let address = bare.strip_prefix("http://").and_then(address_port);
+                if address.is_some_and(|port| port > 0) {
+                    Ok(Parsed::Text(bare.to_owned()))
+                } else {
+                    Err(must())
+                }
+            }
         }
     }
 }
@@ -240,6 +307,7 @@ impl fmt::Display for Parsed {
             Parsed::Time(time) => write!(f, "\"{}\"", humantime::format_duration(*time)),
             Parsed::Flag(flag) => write!(f, "{flag}"),
             Parsed::Path(path) => write!(f, "\"{}\"", path.display()),
+            Parsed::Engine(kind) => write!(f, "\"{}\"", kind.as_str()),
             Parsed::Secret(key) => write!(f, "(a secret with id {:016x})", key.id()),
         }
     }
@@ -255,6 +323,12 @@ pub(crate) fn address_port(address: &str) -> Option<u16> {
     } else {
         None
     }
+}
+
+/// Returns the port of `tcp://host:port`; 0 is none.
+pub(super) fn socket_port(endpoint: &str) -> Option<u16> {
+    let port = endpoint.strip_prefix("tcp://").and_then(address_port)?;
+    (port > 0).then_some(port)
 }
 
 fn text(value: &Value) -> Option<String> {
@@ -422,6 +496,30 @@ mod tests {
             check(Kind::Secret, bad, None);
         }
         assert!(!Parsed::Secret(key).to_string().contains("0123456789abcdef"));
+    }
+
+    #[test]
+    fn engines_are_named_by_kind_socket_and_address() {
+        let some = |text: &str| Some(Parsed::Text(text.to_owned()));
+        let trt = Parsed::Engine(EngineKind::TensorRtLlm);
+        check(Kind::Engine, "tensorrt-llm", Some(trt));
+        check(Kind::Engine, "trt", None);
+        for good in ["tcp://*:5557", "tcp://[::1]:1", "ipc:///run/kv"] {
+            check(Kind::ZmqEndpoint, good, some(good));
+        }
+        for bad in ["", "tcp://h", "tcp://h:0", "ipc://", "udp://h:1", "h:1"] {
+            check(Kind::ZmqEndpoint, bad, None);
+        }
+        check(Kind::Url, "http://h:8000/", some("http://h:8000"));
+        for bad in [
+            "h:8000",
+            "http://h",
+            "http://h:0",
+            "https://h:1",
+            "http://h:1/v1",
+        ] {
+            check(Kind::Url, bad, None);
+        }
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
+use radixmesh::source::SourceSettings;
 
+use super::engine::{self, EngineTable};
+use super::engine_keys::SOURCE_PREFIX;
 use super::error::{ConfigError, ConfigErrors};
 use super::keys::{Default, ENV_PREFIX, KEYS, Key};
 use super::kind::{Kind, Parsed};
@@ -53,6 +56,7 @@ pub struct Resolved {
 #[derive(Clone, Debug)]
 pub struct Loaded {
     values: BTreeMap<&'static str, Resolved>,
+    engines: Vec<EngineTable>,
 }
 
 impl Loaded {
@@ -83,9 +87,18 @@ impl Loaded {
             flatten("", dict, &mut leaves);
         }
         let mut values = BTreeMap::new();
+        let mut engines = Vec::new();
         let mut errors = Vec::new();
         for (name, value) in leaves {
+            if name == "source" {
+                engines = engine::read(value, |value| origin(&figment, value), &mut errors);
+                continue;
+            }
             let origin = origin(&figment, value);
+            if name.starts_with(SOURCE_PREFIX) {
+                errors.push(engine::no_table(&name, value, origin));
+                continue;
+            }
             match Key::find(&name) {
                 None => errors.push(ConfigError::Unknown { key: name, origin }),
                 Some(key) => match key.kind.parse(value) {
@@ -110,7 +123,7 @@ impl Loaded {
             }
         }
         if errors.is_empty() {
-            Ok(Loaded { values })
+            Ok(Loaded { values, engines })
         } else {
             Err(ConfigErrors(errors))
         }
@@ -125,6 +138,19 @@ impl Loaded {
     /// Returns every set key in the order of names.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Resolved)> {
         self.values.iter().map(|(name, resolved)| (*name, resolved))
+    }
+
+    /// Returns the `[[source]]` tables, in the order of the file.
+    #[must_use]
+    pub fn engines(&self) -> &[EngineTable] {
+        &self.engines
+    }
+
+    /// Returns the engines that these tables make, whatever the node's role.
+    ///
+    /// Errors: what is missing in a table, and what does not fit together.
+    pub fn sources(&self) -> Result<Vec<SourceSettings>, ConfigErrors> {
+        engine::settings(&self.engines).map_err(ConfigErrors)
     }
 
     /// Returns whether a node of this configuration joins a running cluster.
@@ -222,7 +248,7 @@ fn origin(figment: &Figment, value: &Value) -> String {
     }
 }
 
-fn show(key: &Key, value: &Value) -> String {
+pub(super) fn show(key: &Key, value: &Value) -> String {
     match value {
         _ if key.kind == Kind::Secret => "(hidden)".to_owned(),
         Value::String(_, text) => format!("{text:?}"),

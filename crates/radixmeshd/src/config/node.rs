@@ -6,6 +6,7 @@ use std::time::Duration;
 use radixmesh::admin::Token;
 use radixmesh::radix_core::FingerprintKey;
 use radixmesh::radix_core::id::Rank;
+use radixmesh::source::SourceSettings;
 use radixmesh::topology::Role;
 use radixmesh::transport::tls::Files;
 use radixmesh::{Member, SimulatedEngine, is_loopback, routing};
@@ -58,6 +59,12 @@ impl Loaded {
             capacity_pages: usize::try_from(pages).unwrap_or(usize::MAX),
             prefill_ns_per_token: self.count("simulated_engine.prefill_us_per_token") * 1_000,
         });
+        let sources = self.sources()?;
+        // One file serves all nodes, and a router has no engine.
+        if role != Role::Router {
+            self.check_simulated(&config, &sources)?;
+            config.sources = sources;
+        }
         let key = if config.join.is_some() {
             "join"
         } else {
@@ -70,6 +77,25 @@ impl Loaded {
         let addresses = config.members.iter().map(|member| &member.address);
         self.check_security(addresses.chain(join).chain([&config.own().address]))?;
         Ok(config)
+    }
+
+    /// Checks that no engine publishes as the simulated one does.
+    fn check_simulated(
+        &self,
+        config: &radixmesh::Config,
+        engines: &[SourceSettings],
+    ) -> Result<(), ConfigError> {
+        let first = engines.iter().find(|engine| engine.first.0 == 0);
+        match first {
+            Some(engine) if config.simulated_engine.is_some() => Err(self.bad(
+                "simulated_engine.capacity_pages",
+                &format!(
+                    "the simulated engine publishes as source 0, and so does source `{}`: give that one an `id`",
+                    engine.name
+                ),
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Returns the settings that say who this node is, all others at their defaults.

@@ -5,10 +5,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use radixmeshd::config::{ConfigErrors, ENV_PREFIX, KEYS, Key, Loaded, Sources};
+use radixmeshd::config::{
+    ConfigErrors, Default, ENV_PREFIX, KEYS, Key, Loaded, SOURCE_KEYS, SOURCE_PREFIX, Sources,
+};
 
 /// Values of all kinds, good, bad and at the edges.
-const VALUES: [&str; 40] = [
+const VALUES: [&str; 46] = [
     "",
     "0",
     "1",
@@ -49,6 +51,12 @@ const VALUES: [&str; 40] = [
     "nan",
     "2026-01-01",
     "\u{0}",
+    "vllm",
+    "tensorrt-llm",
+    "approximate",
+    "tcp://h:65535",
+    "tcp://*:5557",
+    "http://h:1",
 ];
 /// A good secret: no error may show it.
 const SECRET: &str = "f00dfacef00dface";
@@ -99,6 +107,24 @@ fn line(input: &mut Input<'_>) -> String {
     }
 }
 
+/// The table of an engine: of each key its example or default, an odd value, or nothing.
+fn engine(input: &mut Input<'_>) -> String {
+    let mut text = "\n[[source]]\n".to_owned();
+    for key in SOURCE_KEYS {
+        let name = key.name.trim_start_matches(SOURCE_PREFIX);
+        let (Default::Toml(good) | Default::Unset(good) | Default::Required(good)) = key.default;
+        let needed = matches!(key.default, Default::Required(_)) || name == "endpoint";
+        match input.byte() % 16 {
+            1 => text += &format!("{name} = {:?}\n", input.value()),
+            2 => text += &format!("{name} = {}\n", input.value()),
+            3 | 4 => text += &format!("{name} = {:?}\n", good.trim_matches('"')),
+            _ if needed => text += &format!("{name} = {good:?}\n"),
+            _ => {}
+        }
+    }
+    text
+}
+
 /// Sources that the input stands for. Half of them have a sound ground, so that one odd value is all that is odd.
 fn sources(input: &mut Input<'_>, file: &Path) -> Sources {
     let mut sources = Sources::default();
@@ -119,7 +145,10 @@ fn sources(input: &mut Input<'_>, file: &Path) -> Sources {
         sources.env.extend(ground.map(variable));
     }
     if shape & 4 != 0 {
-        let text = if shape & 8 != 0 {
+        let text = if shape & 16 != 0 {
+            let engines = (0..1 + input.byte() % 3).map(|_| engine(input));
+            engines.collect::<String>().into_bytes()
+        } else if shape & 8 != 0 {
             input.0.to_vec()
         } else {
             let lines: Vec<String> = (0..input.byte() % 8).map(|_| line(input)).collect();
@@ -170,6 +199,13 @@ fn check(bytes: &[u8], file: &Path) {
         if name == "fingerprint_key" {
             assert!(!resolved.value.to_string().contains(SECRET));
         }
+    }
+    for table in loaded.engines() {
+        assert!(
+            table
+                .iter()
+                .all(|(name, ..)| name.starts_with(SOURCE_PREFIX))
+        );
     }
     match loaded.node() {
         Ok(config) => assert!(config.check().is_ok()),
