@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use node::{Boot, Publish, PublishError, Receipt};
 use radix_core::TooManyReaders;
-use radix_core::id::{Incarnation, Rank};
+use radix_core::id::{Incarnation, Namespace, Rank};
+use radix_core::page::Fingerprint;
 use radix_core::time::Timestamp;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -398,7 +399,7 @@ impl Mesh {
     pub async fn read_exact(
         &self,
         lookup: &mut Lookup,
-        namespace: radix_core::id::Namespace,
+        namespace: Namespace,
     ) -> Result<(), ShutDown> {
         let pages = lookup.pages.clone();
         let (matches, version) = self

@@ -10,7 +10,7 @@ pub use super::members_api::{
     BadLink, BehindStatus, ForgetResponse, LagStatus, Lagging, LeaveRequest, LeaveResponse,
     MemberStatus, MembersResponse, OtherView, RingCheck, RingCheckStatus,
 };
-pub use super::sources_api::SourceStatus;
+pub use super::sources_api::{ObservedRequest, ObservedResponse, SourceStatus};
 
 /// Body of `POST /match` and `POST /route`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

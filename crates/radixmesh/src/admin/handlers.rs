@@ -35,7 +35,7 @@ const ITEMS_MAX: usize = 4_096;
 /// Records of one `/applied` answer at most.
 const APPLIED_MAX: usize = 65_536;
 
-type Body<T> = Result<Json<T>, JsonRejection>;
+pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 pub(crate) type Answer<T> = Result<Json<T>, Refusal>;
 
 pub(crate) async fn status(State(admin): State<Arc<Admin>>) -> Answer<StatusResponse> {
@@ -72,7 +72,7 @@ pub(crate) async fn status(State(admin): State<Arc<Admin>>) -> Answer<StatusResp
         self_doubt: report.status.health,
         behind: members::behind(&report.status),
         origins: origins.collect(),
-        sources: sources::list(&sources::source_reports(mesh)),
+        sources: sources::list(&mesh.sources()),
         memory_bytes: metrics::resident_bytes(),
         index: IndexStatus {
             nodes: index.nodes,
@@ -232,7 +232,7 @@ pub(crate) async fn applied(
 
 pub(crate) async fn metrics(State(admin): State<Arc<Admin>>) -> Result<impl IntoResponse, Refusal> {
     let report = admin.mesh.report().await?;
-    let sources = sources::source_reports(&admin.mesh);
+    let sources = admin.mesh.sources();
     let text = metrics::encode(&report, sources)
         .map_err(|error| Refusal::unavailable(error.to_string()))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -262,7 +262,7 @@ async fn not_ready(admin: &Admin) -> Result<Refusal, Refusal> {
 
 pub(crate) async fn unknown() -> impl IntoResponse {
     let known = "/status /members /members/leave /members/RANK/forget /match /route /publish /evict /engine/run \
-                 /applied /metrics /healthz /readyz";
+                 /sources/observed /applied /metrics /healthz /readyz";
     (
         StatusCode::NOT_FOUND,
         Refusal::not_found(format!("no such endpoint; there are {known}")),
@@ -322,11 +322,11 @@ fn version(lookup: &Lookup) -> Vec<Position> {
     lookup.version().iter().map(position).collect()
 }
 
-fn page_count(pages: &[Fingerprint]) -> u32 {
+pub(super) fn page_count(pages: &[Fingerprint]) -> u32 {
     u32::try_from(pages.len()).unwrap_or(u32::MAX)
 }
 
-fn fingerprints(
+pub(super) fn fingerprints(
     admin: &Admin,
     namespace: &str,
     tokens: &[u32],

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::api::ErrorResponse;
 use crate::engine::EngineError;
-use crate::mesh::ShutDown;
+use crate::mesh::{ObserveError, ShutDown};
 
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -91,6 +91,20 @@ impl From<QueryRejection> for Refusal {
 impl From<ShutDown> for Refusal {
     fn from(error: ShutDown) -> Self {
         Refusal::unavailable(error.to_string())
+    }
+}
+
+impl From<ObserveError> for Refusal {
+    fn from(error: ObserveError) -> Self {
+        match error {
+            ObserveError::Unknown { .. } => {
+                Refusal::not_found(format!("{error}; nothing was changed"))
+            }
+            ObserveError::TellsItself { .. } => {
+                Refusal::conflict(format!("{error}; nothing was changed"))
+            }
+            ObserveError::ShutDown(error) => error.into(),
+        }
     }
 }
 

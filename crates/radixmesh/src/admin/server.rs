@@ -15,6 +15,7 @@ use super::guard::guard;
 use super::handlers;
 use super::members;
 use super::refusal::Refusal;
+use super::sources;
 use crate::lookup::Lookup;
 use crate::mesh::Mesh;
 
@@ -127,6 +128,7 @@ async fn serve(listener: tokio::net::TcpListener, admin: Arc<Admin>) -> io::Resu
         .route("/publish", post(handlers::publish))
         .route("/evict", post(handlers::evict))
         .route("/engine/run", post(handlers::engine_run))
+        .route("/sources/observed", post(sources::observed))
         .route("/applied", get(handlers::applied))
         .route("/metrics", get(handlers::metrics))
         .route("/healthz", get(handlers::healthz))

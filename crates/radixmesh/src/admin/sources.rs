@@ -1,16 +1,31 @@
 //! The engines behind a node as `/status` tells of them, and why a source is as it is: a sentence for whoever looks at it for
 //! the first time.
 
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
 use engines::source::{Cause, SourceStats, Standing};
 
+use super::handlers::{Answer, Body, fingerprints, page_count};
+use super::server::Admin;
 use super::source_counters::counters;
-use super::sources_api::SourceStatus;
-use crate::mesh::Mesh;
+use super::sources_api::{ObservedRequest, ObservedResponse, SourceStatus};
 use crate::source::SourceReport;
 
-/// Returns what the sources of this node tell of themselves.
-pub(crate) fn source_reports(_mesh: &Mesh) -> Vec<SourceReport> {
-    Vec::new()
+/// `POST /sources/observed`: prompts were sent to engines without events.
+pub(crate) async fn observed(
+    State(admin): State<Arc<Admin>>,
+    body: Body<ObservedRequest>,
+) -> Answer<ObservedResponse> {
+    let Json(request) = body?;
+    let (namespace, pages) = fingerprints(&admin, &request.namespace, &request.tokens);
+    let count = page_count(&pages);
+    admin
+        .mesh
+        .observe(&request.source, namespace, pages)
+        .await?;
+    Ok(Json(ObservedResponse { pages: count }))
 }
 
 /// Returns the JSON of all sources.

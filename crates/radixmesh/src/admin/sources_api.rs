@@ -41,6 +41,27 @@ pub struct SourceStatus {
     pub counters: BTreeMap<String, u64>,
 }
 
+/// Body of `POST /sources/observed`: a prompt was sent to an engine that tells nothing itself. From then on it is taken for
+/// cached there for the configured time.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObservedRequest {
+    /// The engine's name, as configured; of kind `approximate`.
+    pub source: String,
+    /// Token ids of the whole prompt; a partial last page is not looked at.
+    pub tokens: Vec<u32>,
+    /// Model, adapter, salt ...
+    #[serde(default)]
+    pub namespace: String,
+}
+
+/// Answer of `POST /sources/observed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedResponse {
+    /// Whole pages of the prompt.
+    pub pages: u32,
+}
+
 impl SourceStatus {
     /// Returns a counter by name; 0 where this version of the node has none such.
     #[must_use]

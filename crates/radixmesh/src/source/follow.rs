@@ -11,7 +11,7 @@ use super::heard::{Heard, News};
 use super::settings::{Feed, SourceSettings, ZmqFeed, at_rank};
 use super::sockets::{Publishers, subscribe};
 
-/// First and longest wait before a subscription is made again; doubled in between, and up to as much again at random.
+/// First and longest wait before a subscription is made again; doubled in between.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// Starts what follows an engine; it ends with the receiver.
@@ -103,6 +103,6 @@ pub(crate) async fn pause(wait: &mut Duration, lasted: Duration) {
     if lasted > RETRY.1 * 10 {
         *wait = RETRY.0;
     }
-    tokio::time::sleep(wait.mul_f64(1.0 + fastrand::f64())).await;
+    tokio::time::sleep(*wait).await;
     *wait = (*wait * 2).min(RETRY.1);
 }

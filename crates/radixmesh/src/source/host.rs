@@ -229,6 +229,7 @@ impl Host {
         let Some(line) = self.lines.get_mut(&source) else {
             return;
         };
+        let is_up = line.is_up;
         let mut input = |input: Input<'_>| self.intake.handle(now, source, input, &mut self.out);
         match heard.news {
             News::Up { endpoint } => {
@@ -246,7 +247,10 @@ impl Host {
                 line.replay_failed(error);
                 // Who is away is not asked; that begins anew when it is heard again.
                 if line.is_up {
-                    input(Input::ReplayFailed { ask });
+                    // Who is away is not asked; that begins anew when it is heard again.
+                    if is_up {
+                        input(Input::ReplayFailed { ask });
+                    }
                 }
             }
             News::Drained(events) => input(Input::Drained(&events)),
@@ -271,20 +275,27 @@ impl Host {
                 self.intake.handle(now, *source, Input::Gone, &mut self.out);
             }
         }
-        self.intake.tick(now, &mut self.out);
+        for guess in self.guesses.values_mut() {
+            guess.tick(now, &mut self.guessed);
+        }
+        let is_due = |(_, at): &(SourceId, Timestamp)| *at <= now;
+        for (source, _) in self.deadlines().filter(is_due).collect::<Vec<_>>() {
+            self.intake.handle(now, source, Input::Tick, &mut self.out);
+        }
         self.carry_out(to);
     }
 
+    /// When sources want to ask something. Nothing is asked of a publisher that cannot be heard.
+    fn deadlines(&self) -> impl Iterator<Item = (SourceId, Timestamp)> {
+        let heard = self.lines.iter().filter(|(_, line)| line.is_up);
+        heard.filter_map(|(id, _)| Some((*id, self.intake.get(*id)?.next_deadline()?)))
+    }
+
     fn next_deadline(&self) -> Option<Timestamp> {
+        let guesses = self.guesses.values().filter_map(Approximate::next_deadline);
         let lines = self.lines.values().filter_map(Line::deadline);
-        // Nothing is asked of a publisher that cannot be heard.
-        let sources = self.intake.iter().filter_map(|source| {
-            let line = self.lines.get(&source.config().source);
-            source
-                .next_deadline()
-                .filter(|_| line.is_some_and(|line| line.is_up))
-        });
-        lines.chain(sources).min()
+        let sources = self.deadlines().map(|(_, at)| at);
+        guesses.chain(lines).chain(sources).min()
     }
 
     fn carry_out(&mut self, to: &mpsc::Sender<Heard>) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use radixmesh::engines::event::{Batch, EngineHash, Event, Lora, Stored};
+use radixmesh::engines::event::{Batch, EngineHash, Event, Stored};
 use radixmesh::engines::source::namespace;
 use radixmesh::radix_core::id::Tier;
 
@@ -75,8 +75,7 @@ impl ByHand {
                 next = *parent;
             }
             let root = root.unwrap();
-            let lora = root.lora.as_ref().map(Lora::clone);
-            let namespace = namespace(KEY, "", lora.as_ref(), root.salt.as_deref());
+            let namespace = namespace(KEY, "", root.lora.as_ref(), root.salt.as_deref());
             let mut pages = Vec::new();
             KEY.pages(&tokens, page_size, &mut pages);
             for end in 1..=pages.len() {

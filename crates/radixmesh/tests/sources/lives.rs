@@ -1,16 +1,19 @@
 //! Engines that restart or are gone, nodes that restart, batches that are too old to replay.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use engines::event::encode::Dialect;
 use engines::source::Standing;
-use radixmesh::engines;
-use std::time::Duration;
+use radixmesh::radix_core::id::{Namespace, Rank, SourceId, Tier};
+use radixmesh::source::{Feed, SourceReport, SourceSettings};
+use radixmesh::transport::mem::Network;
+use radixmesh::{Mesh, ObserveError, engines};
 
-use crate::double::{Double, Shape};
+use crate::double::{Double, KEY, Shape};
 use crate::mesh::Held;
 use crate::publisher::{Framing, Publisher};
-use crate::tree::{Node, engine};
+use crate::tree::{LIMIT, Node, engine, start_router};
 
 const SHAPE: Shape = Shape {
     dialect: Dialect::VLLM_0_32,
@@ -101,7 +104,7 @@ async fn batches_too_old_to_replay_degrade_a_source_until_the_engine_clears() {
     publisher.keep(20);
     let sources = vec![engine(&publisher.endpoint, Some(&publisher.replay))];
     let node = Node::start(SHAPE.page_size, sources).await;
-    let degraded = |report: &radixmesh::source::SourceReport| report.standing == Standing::Degraded;
+    let degraded = |report: &SourceReport| report.standing == Standing::Degraded;
     let report = node.until("degraded", degraded).await;
     assert_eq!(report.counters.gaps_lost, 1);
     // What is claimed is held.
@@ -132,7 +135,7 @@ async fn engines_may_connect_to_the_node_and_name_their_ranks() {
         .port();
     let endpoint = format!("tcp://127.0.0.1:{port}");
     let mut settings = engine(&endpoint, None);
-    let radixmesh::source::Feed::Zmq(feed) = &mut settings.feed else {
+    let Feed::Zmq(feed) = &mut settings.feed else {
         panic!("a ZeroMQ feed");
     };
     feed.bind = true;
@@ -157,5 +160,79 @@ async fn engines_may_connect_to_the_node_and_name_their_ranks() {
             .unwrap();
     }
     node.until_held(&double.truth()).await;
+    node.running.shutdown().await;
+}
+
+/// The engine's publisher remembers its last five batches only. A router that begins late gets everything from the mesh; one
+/// that subscribes for itself gets what is left.
+#[tokio::test]
+async fn a_router_that_begins_late_knows_all_of_it_and_a_mere_subscriber_does_not() {
+    let mut double = Double::new(SHAPE, 6);
+    let mut publisher = Publisher::start(Framing::New, None).await;
+    let network = Network::new();
+    let sources = vec![engine(&publisher.endpoint, Some(&publisher.replay))];
+    let node = Node::start_beside(&network, SHAPE.page_size, sources.clone()).await;
+    node.until("connected", |report| report.connected).await;
+    steps(&mut double, &mut publisher, 300).await;
+    node.until_held(&double.truth()).await;
+    publisher.keep(5);
+    let began = Instant::now();
+    let router = start_router(&network, SHAPE.page_size).await;
+    let log = async |mesh: &Mesh| {
+        let report = mesh.report().await.unwrap();
+        let logs = report.origins.into_iter();
+        let own = logs.filter(|(rank, ..)| *rank == Rank(0));
+        (report.status.ready, own.collect::<Vec<_>>())
+    };
+    let (_, wanted) = log(node.running.mesh()).await;
+    assert!(wanted[0].2 > 0);
+    while log(router.mesh()).await != (true, wanted.clone()) {
+        assert!(began.elapsed() < LIMIT);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    println!("the router knows all after {:?}", began.elapsed());
+    let alone = Node::start(SHAPE.page_size, sources).await;
+    let report = alone
+        .until("degraded", |report| report.standing == Standing::Degraded)
+        .await;
+    assert_eq!(report.counters.gaps_lost, 1);
+    let (held, truth) = (alone.held(), double.truth());
+    assert!(
+        held.len() < truth.len(),
+        "{} of {}",
+        held.len(),
+        truth.len()
+    );
+    println!("a subscriber knows {} pages of {}", held.len(), truth.len());
+    for running in [router, node.running, alone.running] {
+        running.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn prompts_sent_to_an_engine_without_events_are_taken_for_cached_for_a_time() {
+    let ttl = Duration::from_millis(400);
+    let settings = SourceSettings::new("guess", SourceId(3), Feed::Approximate { ttl });
+    let node = Node::start(4, vec![settings]).await;
+    let mut pages = Vec::new();
+    KEY.pages(&[1, 2, 3, 4, 5, 6, 7, 8], 4, &mut pages);
+    let mesh = node.running.mesh();
+    mesh.observe("guess", Namespace::DEFAULT, pages.clone())
+        .await
+        .unwrap();
+    let path = |end: usize| {
+        (
+            (Namespace::DEFAULT, pages[..end].to_vec()),
+            [Tier::Device].into(),
+        )
+    };
+    node.until_held(&Held::from([path(1), path(2)])).await;
+    let report = node.report().unwrap();
+    assert!(report.approximate && report.standing == Standing::Degraded);
+    node.until_held(&Held::new()).await;
+    let unknown = mesh
+        .observe("other", Namespace::DEFAULT, pages.clone())
+        .await;
+    assert!(matches!(unknown, Err(ObserveError::Unknown { .. })));
     node.running.shutdown().await;
 }

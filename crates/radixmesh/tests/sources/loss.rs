@@ -39,6 +39,9 @@ pub(crate) async fn play(
             tokio::task::yield_now().await;
         }
     }
+    let last = Some(batches as u64 - 1);
+    node.until("all taken in", |report| report.stats.last_seq == last)
+        .await;
     node.until_held(&double.truth()).await;
     let report = node.until_exact().await;
     assert_eq!(report.counters.batches, batches as u64, "{report:#?}");

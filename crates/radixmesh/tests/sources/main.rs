@@ -6,7 +6,6 @@
 mod bench;
 mod captures;
 #[path = "../../../engines/tests/kv/double.rs"]
-#[expect(dead_code, reason = "shared with the tests of the crate it stands for")]
 mod double;
 mod lives;
 mod loss;

@@ -63,9 +63,10 @@ impl Publisher {
     pub(crate) async fn publish(&mut self, payload: &[u8], times: usize) {
         let (seq, payload) = (self.seq, Bytes::copy_from_slice(payload));
         self.seq += 1;
-        let mut buffer = self.buffer.lock().unwrap();
-        buffer.push_back((seq, payload.clone()));
-        drop(buffer);
+        self.buffer
+            .lock()
+            .unwrap()
+            .push_back((seq, payload.clone()));
         for _ in 0..times {
             let frames = vec![Bytes::from_static(b"kv"), number(seq), payload.clone()];
             self.events.send(message(frames)).await.unwrap();

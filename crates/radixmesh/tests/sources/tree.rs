@@ -9,8 +9,7 @@ use radixmesh::engines::source::Standing;
 use radixmesh::oplog::State;
 use radixmesh::radix_core::id::{Namespace, OpId, Rank, Seq, SourceId};
 use radixmesh::radix_core::page::Fingerprint;
-use radixmesh::radix_core::run::SnapshotPlace;
-use radixmesh::radix_core::{Index, IndexConfig};
+use radixmesh::radix_core::{Index, IndexConfig, SnapshotPlace};
 use radixmesh::record::Reader;
 use radixmesh::source::{Feed, SourceReport, SourceSettings, ZmqFeed};
 use radixmesh::topology::Role;
@@ -27,7 +26,6 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// A node of a cluster of its own.
 pub(crate) struct Node {
     pub(crate) running: Running,
-    pub(crate) config: Config,
     record: PathBuf,
     /// Its directory; the next life takes it over.
     pub(crate) dir: Arc<TempDir>,
@@ -42,6 +40,30 @@ pub(crate) fn engine(endpoint: &str, replay: Option<&str>) -> SourceSettings {
         topic: String::new(),
     };
     SourceSettings::new("engine", SourceId(3), Feed::Zmq(feed))
+}
+
+/// Settings of one of two nodes: an engine's and a router.
+fn pair(me: Rank, page_size: u16) -> Config {
+    let member = |role, address: &str| Member {
+        role,
+        address: address.to_owned(),
+    };
+    let members = vec![
+        member(Role::Prefill, "node"),
+        member(Role::Router, "router"),
+    ];
+    let mut config = Config::new("sources", KEY, members, me);
+    config.page_size = page_size;
+    config.cold_start = Duration::ZERO;
+    config
+}
+
+/// Starts the router of such a cluster.
+pub(crate) async fn start_router(network: &Network, page_size: u16) -> Running {
+    let transport = Arc::new(network.transport());
+    Mesh::start(pair(Rank(1), page_size), transport)
+        .await
+        .unwrap()
 }
 
 impl Node {
@@ -68,11 +90,33 @@ impl Node {
         config.record_log = Some(record.clone());
         config.state_dir = Some(dir.path().to_owned());
         config.sources = sources;
-        let transport = Arc::new(Network::new().transport());
-        let running = Mesh::start(config.clone(), transport).await.unwrap();
+        Node::of_config(dir, config, record, &Network::new()).await
+    }
+
+    /// Starts the node of an engine in a cluster that has a router, which may come later.
+    pub(crate) async fn start_beside(
+        network: &Network,
+        page_size: u16,
+        sources: Vec<SourceSettings>,
+    ) -> Node {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let record = dir.path().join("record");
+        let mut config = pair(Rank(0), page_size);
+        config.record_log = Some(record.clone());
+        config.sources = sources;
+        Node::of_config(dir, config, record, network).await
+    }
+
+    async fn of_config(
+        dir: Arc<TempDir>,
+        config: Config,
+        record: PathBuf,
+        network: &Network,
+    ) -> Node {
+        let transport = Arc::new(network.transport());
+        let running = Mesh::start(config, transport).await.unwrap();
         Node {
             running,
-            config,
             record,
             dir,
         }
@@ -134,7 +178,7 @@ impl Node {
             for op in batch.ops() {
                 let (origin, seq) = (batch.origin, next);
                 // An op without effect is one everywhere.
-                let _ = index.apply(OpId { origin, seq }, &op.unwrap());
+                let _ = index.apply(OpId { origin, seq }, &op.unwrap().0);
                 next = seq.next();
             }
         }
