@@ -82,8 +82,6 @@ reached! {
         frames_dropped,
         /// Frames lost because their link broke.
         frames_lost_with_link,
-        /// Frames sent into a link that the sender believed down.
-        frames_unlinked,
         /// Frames doubled.
         frames_doubled,
         /// Frames that may overtake others.
@@ -250,6 +248,8 @@ reached! {
         frames_bad,
     }
     Rare {
+        /// Frames for somebody without a link.
+        frames_unlinked,
         /// Bursts of publishes that found nobody awake.
         bursts_lost,
         /// Frames lost because too many waited for a node.
