@@ -123,5 +123,11 @@ async fn interrupted() {
 /// Builds the daemon for release and returns where its program is.
 fn build() -> anyhow::Result<PathBuf> {
     const DAEMON: &str = "radixmeshd";
-    program::build(DAEMON, &["--release", "-p", DAEMON, "--bin", DAEMON])
+    // With this package among those selected it gets the dependencies that this program was built with: otherwise each of
+    // the two builds makes cargo do half of the other one again.
+    let packages = ["-p", env!("CARGO_PKG_NAME"), "-p", DAEMON];
+    program::build(
+        DAEMON,
+        &[&["--release"], &packages[..], &["--bin", DAEMON]].concat(),
+    )
 }
