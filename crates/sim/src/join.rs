@@ -21,6 +21,7 @@ impl Join {
             self.lives.retain(|(rank, _)| *rank != peer);
             self.lives.push((peer, inc));
             self.ready.retain(|known| *known != peer);
+            self.offers.retain(|(known, _)| *known != peer);
         }
     }
 

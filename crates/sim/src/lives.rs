@@ -99,7 +99,16 @@ impl World {
         table: Vec<Record>,
     ) -> Result<(), Violation> {
         if self.truth.knows(me) && self.misdeed != Some(Misdeed::ReuseIncarnation) {
-            self.taint(me, Taint::Reused);
+            // A member that is cut off may let in another process of a rank that lives elsewhere, under the name that this one
+            // takes just then.
+            let lives = self.slots.iter().filter_map(|slot| slot.life.as_ref());
+            let is_shared = lives.map(|life| life.origin).any(|origin| origin == me);
+            let taint = if is_shared {
+                Taint::Shared
+            } else {
+                Taint::Reused
+            };
+            self.taint(me, taint);
         }
         let introduced = !table.is_empty();
         let slot = &mut self.slots[node];
