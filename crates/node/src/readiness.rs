@@ -86,6 +86,10 @@ impl Readiness {
         let known = self.peers.get(&peer).filter(|known| known.inc == inc);
         let word = known.and_then(|known| known.word);
         let linked = true;
+        if known.is_none() {
+            // What it offered in another life is no goal any more.
+            self.targets.remove(&peer);
+        }
         self.peers.insert(peer, Peer { inc, linked, word });
     }
 
@@ -454,5 +458,16 @@ mod tests {
         readiness.life_over(Rank(1));
         assert!(!readiness.is_peer_ready(Rank(1)), "it left");
         assert!(!readiness.peer_says(Rank(9), true), "who is not linked");
+    }
+
+    #[test]
+    fn what_a_peer_offered_in_an_earlier_life_is_no_goal() {
+        let mut readiness = begun(&[(1, Some(true))]);
+        readiness.offered(Rank(1), &VersionVector::default());
+        assert!(readiness.has_goal());
+        readiness.peer_linked(Rank(1), Incarnation(1));
+        assert!(readiness.has_goal(), "the same life, linked again");
+        readiness.peer_linked(Rank(1), Incarnation(2));
+        assert!(!readiness.has_goal());
     }
 }
