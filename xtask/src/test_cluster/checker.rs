@@ -169,7 +169,9 @@ impl<F: Feed, M: Fn() -> Vec<F>> Checker<F, M> {
                 let (Some(now), Some(before)) = (vector.get_mut(rank), before.get(rank)) else {
                     continue;
                 };
-                if before.1 > 0 && now.1 == 0 && now.0 <= before.0 {
+                // Also of a log whose life was known and that had no op yet.
+                let less = now.0 < before.0 || now.0 == before.0 && before.1 > 0;
+                if now.1 == 0 && less {
                     *now = (before.0, GONE);
                 }
             }
@@ -546,6 +548,30 @@ mod tests {
             checker.tally.wrong
         };
         assert_eq!((wrong(true), wrong(false)), (0, 2));
+    }
+
+    #[test]
+    fn a_life_without_an_op_may_be_dropped_like_any_other() {
+        let wrong = |told: bool| {
+            let mut checker = checker();
+            if told {
+                checker.event(Event::MayForget { rank: 1 });
+            }
+            for number in 0..2 {
+                checker.event(Event::Asked {
+                    router: ROUTER,
+                    number,
+                });
+                let mut lookup = lookup(number, 7, [3, 0]);
+                if number == 1 {
+                    lookup.answer.version[1].incarnation = 0;
+                }
+                checker.event(Event::Answered(lookup));
+                checker.turn(Instant::now(), false);
+            }
+            checker.tally.wrong
+        };
+        assert_eq!((wrong(true), wrong(false)), (0, 1));
     }
 
     #[test]
