@@ -11,7 +11,15 @@ use anyhow::{Context, ensure};
 pub(crate) fn build(name: &str, arguments: &[&str]) -> anyhow::Result<PathBuf> {
     eprintln!("building {name}");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    // What `cargo run` says of this package: build scripts look at it, and would run again, each time.
+    for (name, _) in std::env::vars_os() {
+        let own = name.to_string_lossy();
+        if own.starts_with("CARGO_PKG_") || own.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    let output = command
         .args(["build", "--quiet", "--message-format=json"])
         .args(arguments)
         .stderr(Stdio::inherit())
