@@ -80,6 +80,7 @@ impl Fetch {
     pub(crate) fn progress(&mut self) {
         self.tried.clear();
         self.rounds = 0;
+        self.busy = false;
     }
 
     /// Notes that the log is empty again: net changes of what it was are of no use.

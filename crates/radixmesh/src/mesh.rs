@@ -28,7 +28,7 @@ use crate::host::{Host, Started};
 use crate::incarnation;
 use crate::lookup::{Desk, Lookup};
 use crate::record;
-use crate::source::{Feed, Observer, SourceReport, Sources, SourcesStartError};
+use crate::source::{Feed, News, Reporter, SourceReport, Sources, SourcesStartError};
 
 /// Why a node did not start.
 #[derive(Debug, Error)]
@@ -151,7 +151,8 @@ struct Inner {
     started: Timestamp,
     engine: Option<EngineHost>,
     sources: watch::Receiver<Vec<SourceReport>>,
-    observer: OnceLock<Observer>,
+    /// Tells of prompts; set once the sources are followed.
+    reporter: OnceLock<Reporter>,
 }
 
 /// Ends a node and waits for it.
@@ -260,7 +261,7 @@ impl Mesh {
                 started: clock::now(),
                 engine,
                 sources: reports,
-                observer: OnceLock::new(),
+                reporter: OnceLock::new(),
             }),
         };
         let mut running = Running {
@@ -274,7 +275,7 @@ impl Mesh {
             Ok(sources) => {
                 if let Some(sources) = &sources {
                     // Nobody set it before.
-                    let _ = running.mesh.inner.observer.set(sources.observer());
+                    let _ = running.mesh.inner.reporter.set(sources.reporter());
                 }
                 running.sources = sources;
             }
@@ -445,8 +446,9 @@ impl Mesh {
                 }
             },
         }?;
-        let observer = self.inner.observer.get().ok_or(ShutDown)?;
-        Ok(observer.observe(source, namespace, pages).await?)
+        let reporter = self.inner.reporter.get().ok_or(ShutDown)?;
+        let news = News::Observed { namespace, pages };
+        Ok(reporter.tell(source, news).await.ok_or(ShutDown)?)
     }
 
     /// Returns the simulated engine, where one is hosted.

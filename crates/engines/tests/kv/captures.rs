@@ -1,13 +1,13 @@
 //! Streams that real servers sent, taken in by sources with pages of several sizes, against bookkeeping by hand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use engines::event::{Batch, EngineHash, Event, Stored};
-use engines::source::{Input, Output, Source, SourceConfig, Standing, namespace};
-use radix_core::id::{SourceId, Tier};
+use engines::source::{Input, Output, Source, SourceConfig, Standing};
+use radix_core::id::SourceId;
 use radix_core::page::FingerprintKey;
 use radix_core::time::Timestamp;
 
+use crate::by_hand::ByHand;
 use crate::golden::from_hex;
 use crate::mesh::{Held, Mesh};
 
@@ -26,78 +26,6 @@ fn parse(text: &str) -> Batches {
     text.lines().map(line).collect()
 }
 
-/// A block: its parent, its tokens, its path's salt.
-type Known = (Option<EngineHash>, Vec<u32>, Option<String>);
-
-/// A reader that knows one engine and one kind of stream: all in order, nothing lost, one copy of each block.
-#[derive(Default)]
-struct ByHand {
-    blocks: BTreeMap<EngineHash, Known>,
-    held: BTreeSet<EngineHash>,
-}
-
-impl ByHand {
-    fn batch(&mut self, payload: &[u8]) {
-        for event in Batch::open(payload).expect("a batch") {
-            match event.expect("an event") {
-                Event::Stored(stored) => self.stored(&stored),
-                Event::Removed(removed) => removed.hashes.iter().for_each(|hash| {
-                    self.held.remove(hash);
-                }),
-                Event::Cleared => self.held.clear(),
-                other => panic!("no engine of these said {other:?}"),
-            }
-        }
-    }
-
-    fn stored(&mut self, stored: &Stored) {
-        let mut parent = stored.parent;
-        let blocks = stored.tokens.chunks(stored.block_size as usize);
-        for (&hash, tokens) in stored.hashes.iter().zip(blocks) {
-            self.blocks
-                .insert(hash, (parent, tokens.to_vec(), stored.salt.clone()));
-            self.held.insert(hash);
-            parent = Some(hash);
-        }
-    }
-
-    fn pages(&self, page_size: usize) -> Held {
-        let mut held = Held::new();
-        for &hash in &self.held {
-            let mut chain = Vec::new();
-            let mut next = Some(hash);
-            while let Some(hash) = next {
-                chain.push(hash);
-                next = self.blocks[&hash].0;
-            }
-            let (mut tokens, mut usable, mut salt) = (Vec::new(), Vec::new(), None);
-            for hash in chain.iter().rev() {
-                let (parent, own, own_salt) = &self.blocks[hash];
-                tokens.extend(own);
-                usable.extend(own.iter().map(|_| self.held.contains(hash)));
-                if parent.is_none() {
-                    salt = own_salt.clone();
-                }
-            }
-            let root = namespace(KEY, "m", None, salt.as_deref());
-            let mut pages = Vec::new();
-            KEY.pages(&tokens, page_size, &mut pages);
-            // Pages that end before this block are held, or not, by the blocks before it.
-            let before = tokens.len() - self.blocks[&hash].1.len();
-            for end in before / page_size + 1..=pages.len() {
-                if usable[(end - 1) * page_size..end * page_size]
-                    .iter()
-                    .all(|&held| held)
-                {
-                    let path = (root, pages[..end].to_vec());
-                    held.entry(path).or_default().insert(Tier::Device);
-                }
-            }
-        }
-        held
-    }
-}
-
 /// Plays a capture and compares after every batch that is a multiple of `every`.
 fn play(batches: &Batches, page_size: u16, every: usize) -> (Source, Held) {
     let mut config = SourceConfig::new(SourceId(0), KEY, page_size);
@@ -111,7 +39,7 @@ fn play(batches: &Batches, page_size: u16, every: usize) -> (Source, Held) {
         mesh.apply(&out);
         out.clear();
         if at % every == 0 || at + 1 == batches.len() {
-            let expected = by_hand.pages(page_size.into());
+            let expected = by_hand.pages(KEY, "m", page_size.into());
             assert!(mesh.held == expected, "page size {page_size}, batch {seq}");
         }
     }

@@ -3,6 +3,7 @@
 //!
 //! `RADIXMESH_KV_CASES=20000 cargo test --release -p engines --test kv` runs long.
 
+mod by_hand;
 mod captures;
 mod claims;
 mod double;

@@ -102,17 +102,23 @@ fn a_chunk_that_later_ones_show_to_be_lost_is_asked_for_at_once() {
     assert_eq!((net.node(1).seq(0), net.now), (21, asked));
 }
 
-#[test]
-fn pull_responder_dies_mid_snapshot_and_another_peer_is_asked() {
+/// Ranks 0 and 1 have a long log and claim so to rank 2, which has nothing; rank 1 does last.
+fn two_holders() -> Net {
     let mut net = long_log(40);
     let (config, history) = (net.config.clone(), net.history.clone());
     net.nodes
         .push(Node::sharing(origin(2, 1), config, &history));
     net.settle();
     net.restart(2);
-    // Ranks 0 and 1 have the log. Rank 1 is the last to claim it, sends a window and is dead.
     net.offer(0, 2);
     net.offer(1, 2);
+    net
+}
+
+#[test]
+fn pull_responder_dies_mid_snapshot_and_another_peer_is_asked() {
+    // Rank 1 sends a window and is dead.
+    let mut net = two_holders();
     let mut windows = 0;
     while net.node(2).seq(0) == 0 {
         assert!(net.now < 20_000);
@@ -131,16 +137,9 @@ fn pull_responder_dies_mid_snapshot_and_another_peer_is_asked() {
     assert!(net.node(2).replica.counters().pulls_timed_out > 0);
 }
 
-/// Rank 1 claims the log last, and loses all but the first chunk of everything it sends; rank 0 has the log as well.
+/// Rank 1 loses all but the first chunk of everything it sends.
 fn behind_a_lossy_responder(other_answers: bool) -> (Net, u64) {
-    let mut net = long_log(40);
-    let (config, history) = (net.config.clone(), net.history.clone());
-    net.nodes
-        .push(Node::sharing(origin(2, 1), config, &history));
-    net.settle();
-    net.restart(2);
-    net.offer(0, 2);
-    net.offer(1, 2);
+    let mut net = two_holders();
     let mut windows = 0;
     while net.node(2).seq(0) == 0 {
         assert!(net.now < 60_000);

@@ -5,7 +5,7 @@ use engines::source::Counters;
 use crate::source::{SocketCounters, SourceReport};
 
 /// Returns every counter: name, meaning, value. A counter that is not listed does not compile.
-pub(super) fn counters(report: &SourceReport) -> [(&'static str, &'static str, u64); 32] {
+pub(super) fn counters(report: &SourceReport) -> [(&'static str, &'static str, u64); 33] {
     let Counters {
         batches,
         events,
@@ -40,6 +40,7 @@ pub(super) fn counters(report: &SourceReport) -> [(&'static str, &'static str, u
         replay_errors,
         withdrawals,
         publish_errors,
+        stray_batches,
         store_errors,
     } = report.socket;
     [
@@ -169,6 +170,11 @@ pub(super) fn counters(report: &SourceReport) -> [(&'static str, &'static str, u
             "publish_errors",
             "Publishes that the node refused",
             publish_errors,
+        ),
+        (
+            "stray_batches",
+            "Batches of data-parallel ranks that are not configured",
+            stray_batches,
         ),
         (
             "store_errors",

@@ -169,8 +169,8 @@ mod tests {
         }
         assert!(!text.contains("last_seq{source=\"vllm-0\",rank=\"2\"}"));
         let families = text.lines().filter(|line| line.starts_with("# TYPE"));
-        // 7 gauges, the standing, 32 counters of which 4 are one family.
-        assert_eq!(families.count(), 7 + 1 + 29);
+        // 7 gauges, the standing, 33 counters of which 4 are one family.
+        assert_eq!(families.count(), 7 + 1 + 30);
     }
 
     #[test]

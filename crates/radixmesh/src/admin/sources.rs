@@ -206,7 +206,7 @@ pub(super) mod tests {
             (70, 5, 3)
         );
         assert_eq!((told.counter("gaps"), told.counter("connects")), (2, 2));
-        assert_eq!((told.counters.len(), told.undecodable()), (32, 5));
+        assert_eq!((told.counters.len(), told.undecodable()), (33, 5));
         assert_eq!(told.counter("no such"), 0);
         let json = serde_json::to_string(&told).unwrap();
         assert_eq!(serde_json::from_str::<SourceStatus>(&json).unwrap(), told);

@@ -5,63 +5,64 @@ use std::time::Duration;
 use engines::event::{TrtEvents, decode_trt};
 use engines::limits::TRT_BYTES_MAX;
 use radix_core::id::SourceId;
-use tokio::sync::mpsc::Sender;
+use reqwest::Client;
 
 use super::discover::{HttpError, body, client};
-use super::follow::{down, pause};
-use super::heard::{Heard, News};
-
-/// First wait after an attempt that failed.
-const RETRY: Duration = Duration::from_millis(100);
+use super::follow::{Backoff, down};
+use super::heard::{News, Reporter};
 
 /// Drains an engine until nobody listens.
-pub(crate) async fn stay(url: String, every: Duration, sources: Vec<SourceId>, to: Sender<Heard>) {
+pub(crate) async fn stay(url: String, every: Duration, sources: Vec<SourceId>, to: Reporter) {
     let url = format!("{}/kv_cache_events", url.trim_end_matches('/'));
-    let (mut wait, mut is_up) = (RETRY, false);
+    let mut wait = Backoff::new();
     loop {
         let began = tokio::time::Instant::now();
-        match drain(&url).await {
-            Ok(events) => {
-                let found = !events.is_empty();
-                for source in &sources {
-                    let mut told = Vec::with_capacity(2);
-                    if !is_up {
-                        let endpoint = url.clone();
-                        told.push(News::Up { endpoint });
-                    }
-                    if found {
-                        told.push(News::Drained(events.clone()));
-                    }
-                    for news in told {
-                        let source = *source;
-                        if to.send(Heard { source, news }).await.is_err() {
-                            return;
-                        }
-                    }
-                }
-                (wait, is_up) = (RETRY, true);
-                if !found {
-                    tokio::time::sleep(every).await;
-                }
+        let Some(error) = drain(&url, every, &sources, &to).await else {
+            return;
+        };
+        if down(&to, &sources, &error.to_string()).await.is_none() {
+            return;
+        }
+        wait.pause(began.elapsed()).await;
+    }
+}
+
+/// Drains until the engine does not answer; returns why, or `None` when nobody listens any more.
+async fn drain(
+    url: &str,
+    every: Duration,
+    sources: &[SourceId],
+    to: &Reporter,
+) -> Option<HttpError> {
+    let client = match client() {
+        Ok(client) => client,
+        Err(error) => return Some(error),
+    };
+    let mut is_up = false;
+    loop {
+        let events = match taken(&client, url).await {
+            Ok(events) => events,
+            Err(error) => return Some(error),
+        };
+        for source in sources {
+            if !is_up {
+                let endpoint = url.to_owned();
+                to.tell(*source, News::Up { endpoint }).await?;
             }
-            Err(error) => {
-                is_up = false;
-                for source in &sources {
-                    if down(&to, *source, &error.to_string()).await.is_none() {
-                        return;
-                    }
-                }
-                pause(&mut wait, began.elapsed()).await;
+            if !events.is_empty() {
+                to.tell(*source, News::Drained(events.clone())).await?;
             }
         }
-        if to.is_closed() {
-            return;
+        is_up = true;
+        if events.is_empty() {
+            tokio::time::sleep(every).await;
         }
     }
 }
 
-async fn drain(url: &str) -> Result<TrtEvents, HttpError> {
-    let answer = client()?.post(url).send().await?;
+/// Takes what the engine has gathered.
+async fn taken(client: &Client, url: &str) -> Result<TrtEvents, HttpError> {
+    let answer = client.post(url).send().await?;
     let bytes = body(url, answer, TRT_BYTES_MAX).await?;
     decode_trt(&bytes).map_err(|error| HttpError::Nonsense {
         url: url.to_owned(),

@@ -3,21 +3,20 @@
 use std::time::Duration;
 
 use radix_core::id::SourceId;
-use tokio::sync::mpsc::Sender;
 
 use super::discover;
 use super::drain;
-use super::heard::{Heard, News};
+use super::heard::{News, Reporter};
 use super::settings::{Feed, SourceSettings, ZmqFeed, at_rank};
 use super::sockets::{Publishers, subscribe};
 
-/// First and longest wait before a subscription is made again; doubled in between.
+/// First and longest wait before an engine is tried again; doubled in between.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// Starts what follows an engine; it ends with the receiver.
-pub(crate) fn spawn(engine: &SourceSettings, to: &Sender<Heard>) {
+pub(crate) fn spawn(engine: &SourceSettings, to: &Reporter) {
     match &engine.feed {
-        Feed::Zmq(feed) if feed.bind => {
+        Feed::Zmq(feed) if feed.bind && engine.ranks > 1 => {
             let publishers = Publishers::Ranked(engine.sources().collect());
             tokio::spawn(stay(feed.clone(), publishers, to.clone()));
         }
@@ -50,24 +49,22 @@ pub(crate) fn of_rank(feed: &ZmqFeed, rank: u16) -> Option<ZmqFeed> {
     })
 }
 
-async fn stay(feed: ZmqFeed, publishers: Publishers, to: Sender<Heard>) {
-    let mut wait = RETRY.0;
+async fn stay(feed: ZmqFeed, publishers: Publishers, to: Reporter) {
+    let mut wait = Backoff::new();
     loop {
         let began = tokio::time::Instant::now();
         let Some(error) = subscribe(&feed, &publishers, &to).await else {
             return;
         };
-        for source in publishers.all() {
-            if down(&to, *source, &error).await.is_none() {
-                return;
-            }
+        if down(&to, publishers.all(), &error).await.is_none() {
+            return;
         }
-        pause(&mut wait, began.elapsed()).await;
+        wait.pause(began.elapsed()).await;
     }
 }
 
-async fn look_and_stay(url: String, rank: u16, source: SourceId, to: Sender<Heard>) {
-    let mut wait = RETRY.0;
+async fn look_and_stay(url: String, rank: u16, source: SourceId, to: Reporter) {
+    let mut wait = Backoff::new();
     loop {
         let began = tokio::time::Instant::now();
         let error = match discover::look(&url, rank).await {
@@ -75,7 +72,7 @@ async fn look_and_stay(url: String, rank: u16, source: SourceId, to: Sender<Hear
             Ok(feed) => {
                 let endpoint = feed.replay.clone();
                 let news = News::ReplayAt { endpoint };
-                if to.send(Heard { source, news }).await.is_err() {
+                if to.tell(source, news).await.is_none() {
                     return;
                 }
                 match subscribe(&feed, &Publishers::One(source), &to).await {
@@ -84,25 +81,36 @@ async fn look_and_stay(url: String, rank: u16, source: SourceId, to: Sender<Hear
                 }
             }
         };
-        if down(&to, source, &error).await.is_none() {
+        if down(&to, &[source], &error).await.is_none() {
             return;
         }
-        pause(&mut wait, began.elapsed()).await;
+        wait.pause(began.elapsed()).await;
     }
 }
 
-/// Tells that a source cannot be heard; `None` when nobody listens any more.
-pub(crate) async fn down(to: &Sender<Heard>, source: SourceId, error: &str) -> Option<()> {
-    let error = error.to_owned();
-    let news = News::Down { error };
-    to.send(Heard { source, news }).await.ok()
+/// Tells that sources cannot be heard; `None` when nobody listens any more.
+pub(crate) async fn down(to: &Reporter, sources: &[SourceId], error: &str) -> Option<()> {
+    for source in sources {
+        let error = error.to_owned();
+        to.tell(*source, News::Down { error }).await?;
+    }
+    Some(())
 }
 
-/// Waits before the next attempt; less after one that lasted.
-pub(crate) async fn pause(wait: &mut Duration, lasted: Duration) {
-    if lasted > RETRY.1 * 10 {
-        *wait = RETRY.0;
+/// The waits between attempts to reach an engine.
+pub(crate) struct Backoff(Duration);
+
+impl Backoff {
+    pub(crate) fn new() -> Backoff {
+        Backoff(RETRY.0)
     }
-    tokio::time::sleep(*wait).await;
-    *wait = (*wait * 2).min(RETRY.1);
+
+    /// Waits before the next attempt; the shortest time after one that lasted.
+    pub(crate) async fn pause(&mut self, lasted: Duration) {
+        if lasted > RETRY.1 * 10 {
+            self.0 = RETRY.0;
+        }
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(RETRY.1);
+    }
 }

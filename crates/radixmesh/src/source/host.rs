@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use engines::source::{Command, Input, Output, Source, SourceConfig};
 use engines::{Approximate, Intake};
-use radix_core::id::{Namespace, SourceId};
-use radix_core::page::Fingerprint;
+use radix_core::id::SourceId;
 use radix_core::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::follow;
-use super::heard::{Heard, News};
+use super::heard::{Heard, News, Reporter};
 use super::line::Line;
 use super::publish::Publisher;
 use super::settings::{Feed, SourceSettings};
@@ -23,10 +22,8 @@ use super::status::SourceReport;
 use super::store::{Store, StoreError};
 use crate::clock;
 use crate::config::Config;
-use crate::mesh::{Mesh, ShutDown};
+use crate::mesh::Mesh;
 
-/// News that wait; what the sockets bring beyond that waits in the kernel, and then in the engine.
-const NEWS_MAX: usize = 1_024;
 /// News taken in before their publishes go out.
 const NEWS_BURST: usize = 256;
 /// How often what changed is written to the store.
@@ -36,7 +33,7 @@ const REPORT_EVERY: Duration = Duration::from_millis(50);
 
 /// A node's sources, from outside.
 pub(crate) struct Sources {
-    to: mpsc::Sender<Heard>,
+    to: Reporter,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -58,7 +55,7 @@ impl Sources {
             None => None,
         };
         let (stop, stopped) = oneshot::channel();
-        let (to, inbox) = mpsc::channel(NEWS_MAX);
+        let (to, inbox) = Reporter::new();
         let host = Host::new(config, mesh, store, told);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -76,11 +73,9 @@ impl Sources {
         }))
     }
 
-    /// Returns how prompts are reported that were sent to engines without events.
-    pub(crate) fn observer(&self) -> Observer {
-        Observer {
-            to: self.to.clone(),
-        }
+    /// Returns the way in for prompts that were sent to engines without events.
+    pub(crate) fn reporter(&self) -> Reporter {
+        self.to.clone()
     }
 
     /// Ends the thread, after what is known was written down.
@@ -89,26 +84,6 @@ impl Sources {
         if let Some(thread) = self.thread.take() {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
-    }
-}
-
-/// Tells of prompts that were sent to engines without events.
-#[derive(Clone)]
-pub(crate) struct Observer {
-    to: mpsc::Sender<Heard>,
-}
-
-impl Observer {
-    /// Waits for room in the queue. Errors: [`ShutDown`].
-    pub(crate) async fn observe(
-        &self,
-        source: SourceId,
-        namespace: Namespace,
-        pages: Vec<Fingerprint>,
-    ) -> Result<(), ShutDown> {
-        let news = News::Observed { namespace, pages };
-        let heard = Heard { source, news };
-        self.to.send(heard).await.map_err(|_| ShutDown)
     }
 }
 
@@ -180,7 +155,7 @@ impl Host {
 
     async fn run(
         mut self,
-        to: mpsc::Sender<Heard>,
+        to: Reporter,
         mut inbox: mpsc::Receiver<Heard>,
         mut stopped: oneshot::Receiver<()>,
     ) {
@@ -224,12 +199,11 @@ impl Host {
         self.keep().await;
     }
 
-    fn hear(&mut self, heard: Heard, to: &mpsc::Sender<Heard>) {
+    fn hear(&mut self, heard: Heard, to: &Reporter) {
         let (now, source) = (clock::now(), heard.source);
         let Some(line) = self.lines.get_mut(&source) else {
             return;
         };
-        let is_up = line.is_up;
         let mut input = |input: Input<'_>| self.intake.handle(now, source, input, &mut self.out);
         match heard.news {
             News::Up { endpoint } => {
@@ -239,6 +213,7 @@ impl Host {
             News::Down { error } => line.down(now, error),
             News::ReplayAt { endpoint } => line.replay = endpoint,
             News::Live(frames) => input(Input::Live(&parts(&frames))),
+            News::Stray { rank } => line.stray(rank),
             News::Replayed { ask, frames } => {
                 let frames = &parts(&frames);
                 input(Input::Replayed { ask, frames });
@@ -247,10 +222,7 @@ impl Host {
                 line.replay_failed(error);
                 // Who is away is not asked; that begins anew when it is heard again.
                 if line.is_up {
-                    // Who is away is not asked; that begins anew when it is heard again.
-                    if is_up {
-                        input(Input::ReplayFailed { ask });
-                    }
+                    input(Input::ReplayFailed { ask });
                 }
             }
             News::Drained(events) => input(Input::Drained(&events)),
@@ -263,7 +235,7 @@ impl Host {
         self.carry_out(to);
     }
 
-    fn tick(&mut self, to: &mpsc::Sender<Heard>) {
+    fn tick(&mut self, to: &Reporter) {
         let now = clock::now();
         for (source, line) in &mut self.lines {
             if line.withdraw(now) {
@@ -298,7 +270,7 @@ impl Host {
         guesses.chain(lines).chain(sources).min()
     }
 
-    fn carry_out(&mut self, to: &mpsc::Sender<Heard>) {
+    fn carry_out(&mut self, to: &Reporter) {
         for command in self.guessed.drain(..) {
             self.publisher.push(command);
         }

@@ -6,10 +6,9 @@ use engines::Approximate;
 use engines::source::{Cause, Counters, Source, SourceStats, Standing};
 use radix_core::id::SourceId;
 use radix_core::time::Timestamp;
-use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
 
-use super::heard::{Heard, News};
+use super::heard::{News, Reporter};
 use super::settings::SourceSettings;
 use super::sockets;
 use super::status::{SocketCounters, SourceReport};
@@ -98,8 +97,23 @@ impl Line {
         self.last_error = Some(error);
     }
 
+    /// A batch came of a rank that is not configured.
+    pub(crate) fn stray(&mut self, rank: u32) {
+        if self.socket.stray_batches == 0 {
+            tracing::warn!(
+                engine = self.name,
+                stray = rank,
+                "batches of a rank beyond `ranks` are passed over"
+            );
+        }
+        self.socket.stray_batches += 1;
+        self.last_error = Some(format!(
+            "batches of data-parallel rank {rank} came, which is beyond `ranks`"
+        ));
+    }
+
     /// Asks the publisher for what is missing; an earlier question is void.
-    pub(crate) fn ask(&mut self, source: SourceId, ask: u32, from: u64, to: &Sender<Heard>) {
+    pub(crate) fn ask(&mut self, source: SourceId, ask: u32, from: u64, to: &Reporter) {
         if let Some(earlier) = self.asking.take() {
             earlier.abort();
         }
@@ -112,7 +126,7 @@ impl Line {
                     let error = "the engine has no replay endpoint".to_owned();
                     let news = News::ReplayFailed { ask, error };
                     // Nobody listens any more: the node ends.
-                    let _ = to.send(Heard { source, news }).await;
+                    let _ = to.tell(source, news).await;
                 }
             }
         }));

@@ -13,8 +13,9 @@ mod sockets;
 mod status;
 mod store;
 
+pub(crate) use heard::{News, Reporter};
+pub(crate) use host::Sources;
 pub use host::SourcesStartError;
-pub(crate) use host::{Observer, Sources};
 pub(crate) use settings::check;
 pub use settings::{ENGINE_RANKS_MAX, ENGINES_MAX, Feed, SourceSettings, SourcesError, ZmqFeed};
 pub use status::{SocketCounters, SourceReport};

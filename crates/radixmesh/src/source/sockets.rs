@@ -6,12 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use engines::event::Replayed;
 use radix_core::id::SourceId;
-use tokio::sync::mpsc::Sender;
 use zeromq::{
     DealerSocket, Socket, SocketEvent, SocketRecv, SocketSend, SubSocket, ZmqError, ZmqMessage,
 };
 
-use super::heard::{Heard, News};
+use super::heard::{News, Reporter};
 use super::settings::ZmqFeed;
 
 /// How long a connection may take to open.
@@ -21,7 +20,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(2);
 pub(crate) enum Publishers {
     /// One source, which the engine's endpoint is of.
     One(SourceId),
-    /// Engines connect here: the rank that a batch names says whose it is.
+    /// Ranks of an engine connect here: the one that a batch names says whose it is.
     Ranked(Vec<SourceId>),
 }
 
@@ -33,15 +32,16 @@ impl Publishers {
         }
     }
 
-    /// Returns whose a message is; the first source's when it does not say.
-    fn of(&self, frames: &[Bytes]) -> Option<SourceId> {
+    /// Returns whose a message is, the first source's when it does not say; or the rank that is none of them.
+    fn of(&self, frames: &[Bytes]) -> Result<SourceId, u32> {
         match self {
-            Publishers::One(source) => Some(*source),
+            Publishers::One(source) => Ok(*source),
             Publishers::Ranked(sources) => {
-                let rank = frames
+                let named = frames
                     .last()
                     .and_then(|payload| engines::event::peek_rank(payload));
-                sources.get(rank.unwrap_or(0) as usize).copied()
+                let rank = named.unwrap_or(0);
+                sources.get(rank as usize).copied().ok_or(rank)
             }
         }
     }
@@ -51,7 +51,7 @@ impl Publishers {
 pub(crate) async fn subscribe(
     feed: &ZmqFeed,
     publishers: &Publishers,
-    to: &Sender<Heard>,
+    to: &Reporter,
 ) -> Option<String> {
     let mut socket = SubSocket::new();
     let mut monitor = socket.monitor();
@@ -76,7 +76,11 @@ pub(crate) async fn subscribe(
             event = monitor.recv() => match event {
                 Ok(SocketEvent::Connected(..) | SocketEvent::Accepted(..)) => {
                     peers += 1;
-                    tell(to, publishers, || News::Up { endpoint: feed.endpoint.clone() }).await?;
+                    // Whose connection it is shows with its first message only. That a rank came again while others stayed
+                    // shows in the numbers of its batches.
+                    if peers == 1 {
+                        tell(to, publishers, || News::Up { endpoint: feed.endpoint.clone() }).await?;
+                    }
                 }
                 Ok(SocketEvent::Disconnected(_)) => {
                     peers = peers.saturating_sub(1);
@@ -94,9 +98,9 @@ pub(crate) async fn subscribe(
             message = socket.recv() => match message {
                 Ok(message) => {
                     let frames = message.into_vec();
-                    if let Some(source) = publishers.of(&frames) {
-                        let news = News::Live(frames);
-                        to.send(Heard { source, news }).await.ok()?;
+                    match publishers.of(&frames) {
+                        Ok(source) => to.tell(source, News::Live(frames)).await?,
+                        Err(rank) => to.tell(publishers.all()[0], News::Stray { rank }).await?,
                     }
                 }
                 Err(error) if feed.bind => tracing::debug!(%error, endpoint = feed.endpoint, "a publisher broke off"),
@@ -106,32 +110,22 @@ pub(crate) async fn subscribe(
     }
 }
 
-async fn tell(to: &Sender<Heard>, publishers: &Publishers, news: impl Fn() -> News) -> Option<()> {
+async fn tell(to: &Reporter, publishers: &Publishers, news: impl Fn() -> News) -> Option<()> {
     for source in publishers.all() {
-        let heard = Heard {
-            source: *source,
-            news: news(),
-        };
-        to.send(heard).await.ok()?;
+        to.tell(*source, news()).await?;
     }
     Some(())
 }
 
 /// Asks for everything from batch `from` on, and hands the answers on until the end or until it breaks.
-pub(crate) async fn replay(
-    endpoint: String,
-    source: SourceId,
-    ask: u32,
-    from: u64,
-    to: Sender<Heard>,
-) {
+pub(crate) async fn replay(endpoint: String, source: SourceId, ask: u32, from: u64, to: Reporter) {
     let Err(error) = answers(&endpoint, source, ask, from, &to).await else {
         return;
     };
     let error = format!("replay from {endpoint}: {error}");
     let news = News::ReplayFailed { ask, error };
     // Nobody listens any more: the node ends.
-    let _ = to.send(Heard { source, news }).await;
+    let _ = to.tell(source, news).await;
 }
 
 async fn answers(
@@ -139,7 +133,7 @@ async fn answers(
     source: SourceId,
     ask: u32,
     from: u64,
-    to: &Sender<Heard>,
+    to: &Reporter,
 ) -> Result<(), ZmqError> {
     let mut socket = DealerSocket::new();
     let silent = |_| ZmqError::Other("no answer");
@@ -158,7 +152,7 @@ async fn answers(
         let parts: Vec<&[u8]> = frames.iter().map(|frame| &frame[..]).collect();
         let is_end = matches!(Replayed::parse(&parts), Ok(Replayed::End));
         let news = News::Replayed { ask, frames };
-        if to.send(Heard { source, news }).await.is_err() || is_end {
+        if to.tell(source, news).await.is_none() || is_end {
             return Ok(());
         }
     }

@@ -45,6 +45,8 @@ pub struct SocketCounters {
     pub withdrawals: u64,
     /// Publishes that the node refused.
     pub publish_errors: u64,
+    /// Batches of data-parallel ranks that are not configured; they are passed over.
+    pub stray_batches: u64,
     /// Snapshots that could not be written.
     pub store_errors: u64,
 }

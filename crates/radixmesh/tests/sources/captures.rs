@@ -1,13 +1,7 @@
 //! What real servers sent, played again over real sockets: after it the tree holds what bookkeeping by hand says.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use radixmesh::engines::event::{Batch, EngineHash, Event, Stored};
-use radixmesh::engines::source::namespace;
-use radixmesh::radix_core::id::Tier;
-
+use crate::by_hand::ByHand;
 use crate::double::KEY;
-use crate::mesh::Held;
 use crate::publisher::{Framing, Publisher};
 use crate::tree::{Node, engine};
 
@@ -25,72 +19,6 @@ const CAPTURES: [(&str, &str); 3] = [
         include_str!("../../../engines/tests/data/sglang-0.5.23-page1.txt"),
     ),
 ];
-
-/// A reader that knows these streams: all in order, nothing lost, one copy of each block.
-#[derive(Default)]
-struct ByHand {
-    blocks: BTreeMap<EngineHash, (Option<EngineHash>, Stored)>,
-    held: BTreeSet<EngineHash>,
-}
-
-impl ByHand {
-    fn batch(&mut self, payload: &[u8]) {
-        for event in Batch::open(payload).unwrap() {
-            match event.unwrap() {
-                Event::Stored(stored) => self.stored(&stored),
-                Event::Removed(removed) => removed.hashes.iter().for_each(|hash| {
-                    self.held.remove(hash);
-                }),
-                Event::Cleared => self.held.clear(),
-                other => panic!("no engine of these said {other:?}"),
-            }
-        }
-    }
-
-    fn stored(&mut self, stored: &Stored) {
-        let mut parent = stored.parent;
-        let blocks = stored.tokens.chunks(stored.block_size as usize);
-        for (hash, tokens) in stored.hashes.iter().zip(blocks) {
-            let own = Stored {
-                tokens: tokens.to_vec(),
-                ..stored.clone()
-            };
-            self.blocks.insert(*hash, (parent, own));
-            self.held.insert(*hash);
-            parent = Some(*hash);
-        }
-    }
-
-    fn truth(&self, page_size: usize) -> Held {
-        let mut held = Held::new();
-        for hash in &self.held {
-            let (mut tokens, mut usable, mut root) = (Vec::new(), Vec::new(), None);
-            let mut next = Some(*hash);
-            while let Some(hash) = next {
-                let (parent, own) = &self.blocks[&hash];
-                tokens.splice(0..0, own.tokens.iter().copied());
-                let is_held = self.held.contains(&hash);
-                usable.splice(0..0, own.tokens.iter().map(|_| is_held));
-                root = Some(own);
-                next = *parent;
-            }
-            let root = root.unwrap();
-            let namespace = namespace(KEY, "", root.lora.as_ref(), root.salt.as_deref());
-            let mut pages = Vec::new();
-            KEY.pages(&tokens, page_size, &mut pages);
-            for end in 1..=pages.len() {
-                if usable[(end - 1) * page_size..end * page_size]
-                    .iter()
-                    .all(|held| *held)
-                {
-                    let path = (namespace, pages[..end].to_vec());
-                    held.entry(path).or_default().insert(Tier::Device);
-                }
-            }
-        }
-        held
-    }
-}
 
 #[tokio::test]
 async fn every_capture_over_real_sockets_leaves_the_tree_as_the_engine() {
@@ -121,9 +49,9 @@ async fn every_capture_over_real_sockets_leaves_the_tree_as_the_engine() {
             publisher
                 .publish(payload, usize::from(place % 7 != 3))
                 .await;
-            // Compared now and then: after each would take long for blocks of one token.
-            if place % 97 == 96 || place + 1 == batches.len() {
-                node.until_held(&by_hand.truth(page_size.into())).await;
+            if place % 8 == 7 || place + 1 == batches.len() {
+                node.until_held(&by_hand.pages(KEY, "", page_size.into()))
+                    .await;
             }
         }
         node.until_exact().await;

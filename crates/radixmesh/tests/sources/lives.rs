@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engines::event::encode::Dialect;
+use bytes::Bytes;
+use engines::event::encode::{Dialect, Say};
 use engines::source::Standing;
 use radixmesh::radix_core::id::{Namespace, Rank, SourceId, Tier};
 use radixmesh::source::{Feed, SourceReport, SourceSettings};
 use radixmesh::transport::mem::Network;
 use radixmesh::{Mesh, ObserveError, engines};
+use zeromq::{PubSocket, Socket, SocketSend, ZmqMessage};
 
 use crate::double::{Double, KEY, Shape};
 use crate::mesh::Held;
@@ -124,42 +126,86 @@ async fn batches_too_old_to_replay_degrade_a_source_until_the_engine_clears() {
     node.running.shutdown().await;
 }
 
+/// Sends batch 0 of a rank until it has come: a subscription takes a moment to reach a publisher.
+async fn begin(node: &Node, events: &mut PubSocket, rank: u16, payload: &[u8]) {
+    let came = |reports: Vec<SourceReport>| {
+        let own = reports.into_iter().find(|report| report.rank == rank);
+        own.is_some_and(|report| report.counters.batches > 0)
+    };
+    let began = Instant::now();
+    while !came(node.running.mesh().sources()) {
+        assert!(began.elapsed() < LIMIT, "rank {rank} is never heard");
+        send(events, 0, payload).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn send(events: &mut PubSocket, seq: u64, payload: &[u8]) {
+    let frames = vec![
+        Bytes::new(),
+        seq.to_be_bytes().to_vec().into(),
+        Bytes::copy_from_slice(payload),
+    ];
+    let message = ZmqMessage::try_from(frames).unwrap();
+    events.send(message).await.unwrap();
+}
+
+/// A batch of that rank that stores one block.
+fn block(rank: u32, hash: u64) -> Vec<u8> {
+    let mut payload = Vec::new();
+    let stored = Say::Stored {
+        hashes: vec![hash],
+        parent: None,
+        tokens: (0..8).map(|token| token + hash as u32).collect(),
+        block_size: 8,
+        lora: None,
+        salt: None,
+        medium: "GPU",
+        group: (0, "full_attention"),
+    };
+    SHAPE.dialect.write(&[stored], rank, &mut payload);
+    payload
+}
+
 #[tokio::test]
-async fn engines_may_connect_to_the_node_and_name_their_ranks() {
-    // The publisher of this test binds; one that connects is played by a raw socket.
-    use zeromq::{PubSocket, Socket, SocketSend, ZmqMessage};
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let endpoint = format!("tcp://127.0.0.1:{port}");
+async fn ranks_that_connect_to_the_node_are_told_apart_and_do_not_disturb_each_other() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    drop(listener);
     let mut settings = engine(&endpoint, None);
     let Feed::Zmq(feed) = &mut settings.feed else {
         panic!("a ZeroMQ feed");
     };
     feed.bind = true;
-    settings.ranks = 1;
+    settings.ranks = 2;
     let node = Node::start(SHAPE.page_size, vec![settings]).await;
-    let mut events = PubSocket::new();
-    events.connect(&endpoint).await.unwrap();
-    node.until("connected", |report| report.connected).await;
-    let mut double = Double::new(SHAPE, 5);
-    // A subscription takes a moment to reach the publisher.
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    for _ in 0..20 {
-        let (seq, payload) = double.step();
-        let frames = vec![
-            bytes::Bytes::new(),
-            seq.to_be_bytes().to_vec().into(),
-            payload.into(),
-        ];
-        events
-            .send(ZmqMessage::try_from(frames).unwrap())
-            .await
-            .unwrap();
+    let mut publishers = [PubSocket::new(), PubSocket::new(), PubSocket::new()];
+    for (rank, events) in (0u16..).zip(&mut publishers) {
+        // The node has bound it soon.
+        let began = Instant::now();
+        while events.connect(&endpoint).await.is_err() {
+            assert!(began.elapsed() < LIMIT);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if rank < 2 {
+            begin(&node, events, rank, &block(rank.into(), rank.into())).await;
+        }
     }
-    node.until_held(&double.truth()).await;
+    // Rank 2 is not configured: named, counted, passed over.
+    let stray = |report: &SourceReport| report.socket.stray_batches > 0;
+    let began = Instant::now();
+    while !node.report().is_some_and(|report| stray(&report)) {
+        assert!(began.elapsed() < LIMIT);
+        send(&mut publishers[2], 0, &block(2, 2)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let reports = node.running.mesh().sources();
+    assert!(reports[0].last_error.as_ref().unwrap().contains("rank 2"));
+    for report in reports {
+        assert!(report.connected);
+        assert_eq!(report.counters.batches, 1, "{report:#?}");
+        assert_eq!(report.standing, Standing::Exact, "{report:#?}");
+    }
     node.running.shutdown().await;
 }
 
@@ -211,7 +257,8 @@ async fn a_router_that_begins_late_knows_all_of_it_and_a_mere_subscriber_does_no
 
 #[tokio::test]
 async fn prompts_sent_to_an_engine_without_events_are_taken_for_cached_for_a_time() {
-    let ttl = Duration::from_millis(400);
+    // Long enough for a busy machine to look in between.
+    let ttl = Duration::from_secs(3);
     let settings = SourceSettings::new("guess", SourceId(3), Feed::Approximate { ttl });
     let node = Node::start(4, vec![settings]).await;
     let mut pages = Vec::new();

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod bench;
+#[path = "../../../engines/tests/kv/by_hand.rs"]
+mod by_hand;
 mod captures;
 #[path = "../../../engines/tests/kv/double.rs"]
 mod double;
