@@ -1,5 +1,7 @@
 //! Engines that restart or are gone, nodes that restart, batches that are too old to replay.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -281,5 +283,68 @@ async fn prompts_sent_to_an_engine_without_events_are_taken_for_cached_for_a_tim
         .observe("other", Namespace::DEFAULT, pages.clone())
         .await;
     assert!(matches!(unknown, Err(ObserveError::Unknown { .. })));
+    node.running.shutdown().await;
+}
+
+/// A stranger's bytes at the port that the node binds, and payloads that are no batches.
+#[tokio::test]
+async fn rubbish_is_counted_and_spoils_nothing_that_comes_after() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let endpoint = format!("tcp://{address}");
+    let mut settings = engine(&endpoint, None);
+    let Feed::Zmq(feed) = &mut settings.feed else {
+        panic!("a ZeroMQ feed");
+    };
+    feed.bind = true;
+    let node = Node::start(SHAPE.page_size, vec![settings]).await;
+    let began = Instant::now();
+    for round in 0u8..20 {
+        let mut stranger = loop {
+            match TcpStream::connect(address) {
+                Ok(stranger) => break stranger,
+                Err(error) => assert!(began.elapsed() < LIMIT, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        // It may be hung up on before all is written.
+        let _ = stranger.write_all(&[round.wrapping_mul(37); 4_096]);
+    }
+    let mut events = PubSocket::new();
+    events.connect(&endpoint).await.unwrap();
+    begin(&node, &mut events, 0, &block(0, 1)).await;
+    for frames in [
+        &[&b""[..]][..],
+        &[b"", b"short", b"x"],
+        &[b"a", b"b", b"c", b"d"],
+    ] {
+        let frames: Vec<Bytes> = frames
+            .iter()
+            .map(|frame| Bytes::copy_from_slice(frame))
+            .collect();
+        events
+            .send(ZmqMessage::try_from(frames).unwrap())
+            .await
+            .unwrap();
+    }
+    node.until("odd messages counted", |report| {
+        report.counters.odd_messages == 3
+    })
+    .await;
+    send(&mut events, 1, b"rubbish").await;
+    let report = node
+        .until("a lost batch", |report| {
+            report.counters.malformed_batches == 1
+        })
+        .await;
+    assert_eq!(report.standing, Standing::Degraded, "{report:#?}");
+    // The engine's next life is followed as if nothing had been.
+    send(&mut events, 0, &block(0, 2)).await;
+    let report = node
+        .until("the next life", |report| report.counters.restarts == 1)
+        .await;
+    assert_eq!(report.standing, Standing::Exact, "{report:#?}");
+    assert_eq!(node.held().len(), 1);
     node.running.shutdown().await;
 }
